@@ -1,0 +1,1 @@
+"""The nouns: immutable values that pass between the rooms."""

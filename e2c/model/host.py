@@ -1,0 +1,58 @@
+"""Hosts: reachable machines, after acquisition."""
+
+from __future__ import annotations
+
+from e2c.model.frozen import Frozen
+
+
+class Addresses(Frozen):
+    """Addresses of a host in the experiment's network, without prefix length; ``None`` where it has none."""
+
+    v4: str | None = None
+    v6: str | None = None
+
+
+class Interface(Frozen):
+    """One network interface of a host: its name there and its addresses with prefix length (``10.1.0.2/24``)."""
+
+    device: str
+    addresses: tuple[str, ...] = ()
+
+
+class Host(Frozen):
+    """A machine that was acquired and answers to ssh.
+
+    Attributes:
+        key: service key ``layer.service.id.machine``, lower case, unique in the experiment.
+        layer: name of its layer, or ``None`` for hosts that carry the experiment's own services.
+        service: name of the service it was acquired for.
+        roles: labels that selectors may name, without the key, in a stable order.
+        testbed: the testbed the scenario declares for it (``g5k``, ``local`` ...).
+        provider: the provider that acquired it (``local`` in a rehearsal).
+        hostname: what ``hostname`` answers there.
+        address: the address that the controller uses for ssh.
+        addresses: addresses in the experiment's network, which other hosts use.
+        interfaces: interfaces that carry the experiment's network; what emulation shapes.
+        user, port, keyfile: how to log in.
+        jump: ``user@host[:port]`` of a machine to go through, if any.
+        control_dir: folder on the controller for ssh control sockets (a short path: sockets allow
+            108 bytes); ``None``: each ssh connects anew.
+        interpreter: path of Python on the host.
+    """
+
+    key: str
+    layer: str | None
+    service: str
+    roles: tuple[str, ...] = ()
+    testbed: str
+    provider: str
+    hostname: str
+    address: str
+    addresses: Addresses = Addresses()
+    interfaces: tuple[Interface, ...] = ()
+    user: str = "root"
+    port: int = 22
+    keyfile: str | None = None
+    jump: str | None = None
+    control_dir: str | None = None
+    interpreter: str = "/usr/bin/python3"
