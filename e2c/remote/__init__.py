@@ -1,0 +1,1 @@
+"""The only door to hosts: commands over ssh and plays through Ansible."""

@@ -1,0 +1,116 @@
+"""Ansible callback that writes what happens as JSON lines to the descriptor named by ``E2C_EVENTS_FD``.
+
+Loaded by ``ansible-playbook`` from this folder, never imported by e2c: the folder is no package on purpose.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from typing import Any
+
+from ansible.plugins.callback import CallbackBase
+
+DOCUMENTATION = """
+    name: e2c_events
+    type: stdout
+    short_description: events as JSON lines
+    description: [What each task did on each host, for the program that started Ansible.]
+"""
+
+KEPT = frozenset(
+    [
+        "rc",
+        "stdout",
+        "stderr",
+        "msg",
+        "module_stderr",
+        "module_stdout",
+        "changed",
+        "skip_reason",
+        "exception",
+        "ansible_job_id",
+        "results_file",
+        "started",
+        "finished",
+        "results",
+    ]
+)
+LIMIT = 200_000  # characters of any text; the rest is cut and said so
+
+
+def shortened(value: Any) -> Any:
+    """The value with long texts cut: one chatty task must not fill the disk with its log."""
+    if isinstance(value, str) and len(value) > LIMIT:
+        return f"{value[:LIMIT]}\n... {len(value) - LIMIT} characters more"
+    if isinstance(value, (str, int, float, bool)) or value is None:
+        return value
+    if isinstance(value, (list, tuple)):
+        return [shortened(item) for item in value]
+    if isinstance(value, dict):
+        return {str(key): shortened(item) for key, item in value.items() if key in KEPT or key == "item"}
+    return str(value)
+
+
+class CallbackModule(CallbackBase):  # type: ignore[misc]
+    """One line per event; see :mod:`e2c.remote.playbook` for the reader."""
+
+    CALLBACK_VERSION = 2.0
+    CALLBACK_TYPE = "stdout"
+    CALLBACK_NAME = "e2c_events"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.out = os.fdopen(int(os.environ["E2C_EVENTS_FD"]), "w", buffering=1, encoding="utf-8")
+        self.play = -1
+        self.began: dict[tuple[str, str], float] = {}
+
+    def emit(self, kind: str, **fields: Any) -> None:
+        """Write one event."""
+        self.out.write(json.dumps({"event": kind, "time": time.time(), "play": self.play, **fields}) + "\n")
+
+    def v2_playbook_on_play_start(self, play: Any) -> None:
+        """A play begins."""
+        self.play += 1
+        self.emit("play", name=play.get_name())
+
+    def v2_runner_on_start(self, host: Any, task: Any) -> None:
+        """A task begins on a host."""
+        self.began[host.get_name(), task._uuid] = time.time()
+        self.emit("start", host=host.get_name(), task=task.get_name())
+
+    def result(self, status: str, result: Any) -> None:
+        """A task ended on a host."""
+        host, task = result._host.get_name(), result._task
+        began = self.began.pop((host, task._uuid), None)
+        self.emit(
+            "result",
+            status=status,
+            host=host,
+            task=task.get_name(),
+            seconds=None if began is None else time.time() - began,
+            module=task.action,
+            limit=task.async_val,
+            result={key: shortened(value) for key, value in result._result.items() if key in KEPT},
+        )
+
+    def v2_runner_on_ok(self, result: Any) -> None:
+        """It did what was asked."""
+        self.result("changed" if result._result.get("changed") else "ok", result)
+
+    def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
+        """It failed."""
+        self.result("ignored" if ignore_errors else "failed", result)
+
+    def v2_runner_on_unreachable(self, result: Any) -> None:
+        """The host did not answer."""
+        self.result("unreachable", result)
+
+    def v2_runner_on_skipped(self, result: Any) -> None:
+        """A condition excluded it."""
+        self.result("skipped", result)
+
+    def v2_playbook_on_no_hosts_matched(self) -> None:
+        """No host of the play is left."""
+        self.emit("nohosts")

@@ -1,0 +1,185 @@
+"""Plays through ``ansible-playbook``: its own process, so that it can be stopped and keeps its state to itself."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from e2c.errors import RemoteError
+from e2c.model.host import Host
+from e2c.remote.results import TaskResult, from_event
+from e2c.remote.shell import CONNECT_TIMEOUT_S, control_path
+
+FORKS = 25
+STOP_GRACE_S = 10
+PR_SET_PDEATHSIG = 1
+CALLBACK_DIR = Path(__file__).with_name("callback")
+
+Observer = Callable[[dict[str, Any]], None]
+"""Receives every event of the callback as it happens."""
+
+
+def inventory(hosts: Sequence[Host], variables: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Ansible inventory of the hosts, named by service key.
+
+    Args:
+        hosts: all hosts that plays may name.
+        variables: more variables per service key.
+    """
+    return {"all": {"hosts": {host.key: {**_connection(host), **variables.get(host.key, {})} for host in hosts}}}
+
+
+def _connection(host: Host) -> dict[str, Any]:
+    options = "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o GlobalKnownHostsFile=/dev/null"
+    options += f" -o ConnectTimeout={CONNECT_TIMEOUT_S} -o LogLevel=ERROR"
+    if host.jump:
+        options += f" -J {host.jump}"
+    found: dict[str, Any] = {
+        "ansible_host": host.address,
+        "ansible_port": host.port,
+        "ansible_user": host.user,
+        "ansible_python_interpreter": host.interpreter,
+        # plays are written for bash (`source ~/.bashrc && ...`); Ansible's default, /bin/sh, is dash on Debian
+        "ansible_shell_executable": "/bin/bash",
+        "ansible_ssh_common_args": options,
+    }
+    if host.keyfile:
+        found["ansible_ssh_private_key_file"] = host.keyfile
+    if host.control_dir:
+        found["ansible_control_path"] = control_path(host).replace("%", "%%")
+    return found
+
+
+def run(
+    plays: Sequence[Mapping[str, Any]],
+    hosts: Sequence[Host],
+    *,
+    work_dir: Path,
+    variables: Mapping[str, Mapping[str, Any]] | None = None,
+    extra_vars: Mapping[str, Any] | None = None,
+    observe: Observer = lambda _: None,
+) -> list[TaskResult]:
+    """Run plays in order on hosts; returns what every task did on every host, failures included.
+
+    Args:
+        plays: Ansible plays; ``hosts`` in them are lists of service keys.
+        hosts: the hosts they may name.
+        work_dir: folder for the temporary playbook and inventory.
+        variables: host variables per service key.
+        extra_vars: variables for all hosts, which win over all others.
+        observe: receives each event as it happens.
+
+    Raises:
+        RemoteError: Ansible refused the plays as a whole (unknown module, bad syntax ...).
+    """
+    with TemporaryDirectory(dir=work_dir, prefix="ansible-") as folder:
+        playbook, hosts_file, vars_file = (Path(folder, name) for name in ("play.json", "hosts.json", "vars.json"))
+        config = Path(folder, "ansible.cfg")
+        config.touch()
+        playbook.write_text(json.dumps(list(plays)))
+        hosts_file.write_text(json.dumps(inventory(hosts, variables or {})))
+        vars_file.write_text(json.dumps(dict(extra_vars or {})))
+        command = [
+            sys.executable,
+            "-m",
+            "ansible",
+            "playbook",
+            "-i",
+            str(hosts_file),
+            "-e",
+            f"@{vars_file}",
+            str(playbook),
+        ]
+        reader, writer = os.pipe()
+        words = Path(folder, "stderr")  # a file: a pipe that nobody reads meanwhile would block Ansible when full
+        try:
+            with words.open("wb") as stderr:
+                process = subprocess.Popen(
+                    command,
+                    env=_environment(config, writer, len(hosts)),
+                    pass_fds=(writer,),
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=stderr,
+                    start_new_session=True,
+                    preexec_fn=_die_with_parent,
+                )
+        finally:
+            os.close(writer)
+        with os.fdopen(reader, encoding="utf-8") as events, _stopping(process):
+            results = _results(events, observe)
+            process.wait()
+        said = words.read_text(errors="replace")
+    if process.returncode != 0 and not any(result.failed for result in results):
+        raise RemoteError("Ansible refused the workflow", why=refusal(said) or f"exit code {process.returncode}")
+    return results
+
+
+def _results(events: Iterator[str], observe: Observer) -> list[TaskResult]:
+    results: list[TaskResult] = []
+    for line in events:
+        event = json.loads(line)
+        if event["event"] == "result":
+            results += from_event(event)
+        observe(event)
+    return results
+
+
+def _environment(config: Path, events: int, hosts: int) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
+    return {
+        **kept,
+        # an ansible.cfg of the user or of the current folder would make runs differ between machines
+        "ANSIBLE_CONFIG": str(config),
+        "ANSIBLE_CALLBACK_PLUGINS": str(CALLBACK_DIR),
+        "ANSIBLE_STDOUT_CALLBACK": "e2c_events",
+        "ANSIBLE_LOCAL_TEMP": str(config.parent / "tmp"),
+        "ANSIBLE_FORKS": str(max(5, min(FORKS, hosts))),
+        "ANSIBLE_PIPELINING": "True",
+        "ANSIBLE_NOCOLOR": "1",
+        "ANSIBLE_DEPRECATION_WARNINGS": "False",
+        "ANSIBLE_LOCALHOST_WARNING": "False",
+        "ANSIBLE_INVENTORY_UNPARSED_WARNING": "False",
+        "ANSIBLE_TIMEOUT": str(CONNECT_TIMEOUT_S),
+        "E2C_EVENTS_FD": str(events),
+        "LC_ALL": "C.UTF-8",
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def _die_with_parent() -> None:
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+@contextlib.contextmanager
+def _stopping(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """End the whole process group when the block is left early (Ctrl-C, a fault of ours)."""
+    try:
+        yield
+    finally:
+        if process.poll() is None:
+            for number in (signal.SIGTERM, signal.SIGKILL):
+                with contextlib.suppress(ProcessLookupError):  # it may end between poll and kill
+                    os.killpg(process.pid, number)
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(STOP_GRACE_S)
+                    break
+
+
+def refusal(stderr: str) -> str:
+    """Ansible's reason without its ornaments: no colour, no path of the temporary playbook, no source excerpt."""
+    text = re.sub(r"\x1b\[[0-9;]*m", "", stderr)
+    text = "\n".join(line for line in text.splitlines() if not line.startswith("[WARNING]"))
+    text = text.split("The error appears to be in")[0].split("The offending line")[0]
+    text = text.replace("ERROR! ", "").strip()
+    return " ".join(text.split()).rstrip(".")

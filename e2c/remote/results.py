@@ -1,0 +1,98 @@
+"""Outcomes of plays, as values: raising is the caller's choice."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from e2c.model.frozen import Frozen
+
+Status = Literal["ok", "changed", "failed", "ignored", "unreachable", "skipped"]
+MESSAGE_LINES = 12
+
+
+class TaskResult(Frozen):
+    """What one workflow task did on one host.
+
+    Attributes:
+        play: position of the play in what was run, from 0.
+        host: service key.
+        task: name of the task, or of its module when it has none.
+        status: ``ignored`` is a failure that the task itself allows.
+        rc: exit code, where the module has one.
+        stdout, stderr, msg: what the module said.
+        seconds: duration; ``None`` where Ansible did not say when it began.
+        job: identifier of a background task (``async`` with ``poll: 0``) that was started.
+        limit_s: time limit of that background task.
+    """
+
+    play: int
+    host: str
+    task: str
+    status: Status
+    rc: int | None = None
+    stdout: str = ""
+    stderr: str = ""
+    msg: str = ""
+    seconds: float | None = None
+    job: str | None = None
+    limit_s: int = 0
+
+    @property
+    def failed(self) -> bool:
+        """The task counts as failed."""
+        return self.status in ("failed", "unreachable")
+
+    def words(self) -> str:
+        """Host, task, exit code and the last lines it said: what a person needs to act."""
+        head = f"{self.host}: task {self.task!r} {self.status}"
+        if self.rc is not None:
+            head += f" (rc {self.rc})"
+        parts = [head]
+        if self.msg and not (self.rc is not None and self.msg == "non-zero return code"):
+            parts.append(_indented("msg", self.msg))
+        parts += [_indented(name, text) for name, text in (("stdout", self.stdout), ("stderr", self.stderr)) if text]
+        return "\n".join(parts)
+
+
+def _indented(name: str, text: str) -> str:
+    lines = text.strip().splitlines()
+    if len(lines) > MESSAGE_LINES:
+        lines = [f"... {len(lines) - MESSAGE_LINES} lines before", *lines[-MESSAGE_LINES:]]
+    return "\n".join([f"  {name}: {lines[0]}" if lines else f"  {name}:", *(f"    {line}" for line in lines[1:])])
+
+
+def from_event(event: dict[str, Any]) -> list[TaskResult]:
+    """Results in one ``result`` event of the callback; a loop over items gives one, with the texts joined."""
+    result: dict[str, Any] = event["result"]
+    items = [item for item in result.get("results", []) if isinstance(item, dict)]
+
+    def text(name: str) -> str:
+        own = result.get(name)
+        if own is None and items:
+            own = "\n".join(str(item[name]) for item in items if item.get(name))
+        return own if isinstance(own, str) else "" if own is None else str(own)
+
+    stderr = text("stderr") or text("module_stderr")
+    common = {
+        "play": event["play"],
+        "host": event["host"],
+        "task": event["task"],
+        "seconds": event["seconds"],
+        "status": event["status"],
+        "stdout": text("stdout") or text("module_stdout"),
+        "stderr": stderr,
+        "msg": text("msg") or text("exception"),
+    }
+    rc = result.get("rc")
+    if rc is None:
+        codes = [item["rc"] for item in items if isinstance(item.get("rc"), int)]
+        rc = next((code for code in codes if code), codes[0] if codes else None)
+    limit = int(event.get("limit") or 0)
+    jobs = [
+        str(item["ansible_job_id"])
+        for item in (items or [result])
+        if item.get("ansible_job_id") and not item.get("finished")
+    ]
+    if not jobs:
+        return [TaskResult(**common, rc=rc)]
+    return [TaskResult(**common, rc=rc, job=job, limit_s=limit) for job in jobs]

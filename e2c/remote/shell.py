@@ -1,0 +1,158 @@
+"""Commands on hosts over plain OpenSSH: what needs no Python there and must be quick."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from e2c.errors import RemoteError
+from e2c.model.host import Host
+
+CONNECT_TIMEOUT_S = 10
+FORKS = 20
+SSH_FAILED = 255
+TIMED_OUT = 124  # what timeout(1) answers
+
+
+@dataclass(frozen=True)
+class Result:
+    """Outcome of one command on one host.
+
+    ``rc`` is the command's exit code; 255 means that ssh itself failed (``stderr`` says why),
+    124 that the time limit passed.
+    """
+
+    key: str
+    rc: int
+    stdout: str
+    stderr: str
+
+    @property
+    def ok(self) -> bool:
+        """The command ran and returned 0."""
+        return self.rc == 0
+
+
+def ssh_arguments(host: Host, *, tty: bool = False) -> list[str]:
+    """The ``ssh`` command line that reaches a host, without the remote command.
+
+    Host keys are not checked: testbed machines are re-installed between reservations and get new ones.
+    """
+    arguments = ["ssh", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"]
+    arguments += ["-o", "GlobalKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR"]
+    arguments += ["-o", f"ConnectTimeout={CONNECT_TIMEOUT_S}", "-o", "ServerAliveInterval=15"]
+    if host.control_dir:
+        arguments += ["-o", "ControlMaster=auto", "-o", "ControlPersist=60s", "-o", f"ControlPath={control_path(host)}"]
+    if host.keyfile:
+        arguments += ["-i", host.keyfile, "-o", "IdentitiesOnly=yes"]
+    if host.jump:
+        arguments += ["-J", host.jump]
+    if tty:
+        arguments.append("-t")
+    return [*arguments, "-p", str(host.port), "-l", host.user, host.address]
+
+
+def control_path(host: Host) -> str:
+    """ControlPath of a host's shared connection (``%C`` is expanded by ssh)."""
+    return f"{host.control_dir}/%C"
+
+
+def run(host: Host, command: str, *, stdin: bytes = b"", timeout_s: float = 60) -> Result:
+    """Run a shell command on one host; never raises for what happens there.
+
+    Args:
+        command: text for the host's login shell.
+        stdin: bytes for its standard input.
+        timeout_s: limit in seconds, after which it counts as failed with exit code 124.
+    """
+    process = subprocess.Popen(
+        [*ssh_arguments(host), command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    try:
+        out, err = process.communicate(stdin, timeout=timeout_s)
+    except subprocess.TimeoutExpired:
+        return Result(host.key, TIMED_OUT, "", f"no answer within {timeout_s:g} s to: {command}")
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+    return Result(host.key, process.returncode, out.decode(errors="replace"), err.decode(errors="replace"))
+
+
+def run_all(hosts: Iterable[Host], command: str, *, stdin: bytes = b"", timeout_s: float = 60) -> dict[str, Result]:
+    """Run one command on many hosts at once; results in the order of the hosts."""
+    return run_each(dict.fromkeys(hosts, command), stdin=stdin, timeout_s=timeout_s)
+
+
+def run_each(commands: Mapping[Host, str], *, stdin: bytes = b"", timeout_s: float = 60) -> dict[str, Result]:
+    """Run a command of its own on each host, at once; results in the order given."""
+    if not commands:
+        return {}
+    with ThreadPoolExecutor(min(FORKS, len(commands)), thread_name_prefix="ssh") as pool:
+        futures = {
+            host.key: pool.submit(run, host, command, stdin=stdin, timeout_s=timeout_s)
+            for host, command in commands.items()
+        }
+        return {key: future.result() for key, future in futures.items()}
+
+
+def require(results: Mapping[str, Result], doing: str, *, hint: str | None = None) -> None:
+    """Raise one :class:`RemoteError` that names every host where a command failed."""
+    failed = [result for result in results.values() if not result.ok]
+    if failed:
+        raise RemoteError(
+            f"{doing} failed on {', '.join(result.key for result in failed)}",
+            why="; ".join(f"{result.key}: {explain(result)}" for result in failed),
+            hint=hint,
+        )
+
+
+def explain(result: Result) -> str:
+    """The last words of a failed command, or its exit code when it said nothing."""
+    words = (result.stderr or result.stdout).strip().splitlines()
+    if result.rc == SSH_FAILED:
+        return f"ssh: {words[-1] if words else 'connection failed'}"
+    return words[-1] if words else f"exit code {result.rc}"
+
+
+def put(host: Host, data: bytes, path: str, *, mode: int = 0o644, timeout_s: float = 60) -> Result:
+    """Write a file on a host, whole or not at all; missing folders are made."""
+    target = shlex.quote(path)
+    part = shlex.quote(f"{path}.part")
+    folder = shlex.quote(str(Path(path).parent))
+    command = f"umask 077 && mkdir -p {folder} && cat >{part} && chmod {mode:o} {part} && mv -f {part} {target}"
+    return run(host, command, stdin=data, timeout_s=timeout_s)
+
+
+def fetch(host: Host, command: str, destination: Path, *, timeout_s: float = 600) -> Result:
+    """Stream the standard output of a command on a host into a local file, whole or not at all."""
+    part = destination.with_name(f"{destination.name}.part")
+    try:
+        with part.open("wb") as file:
+            process = subprocess.Popen(
+                [*ssh_arguments(host), command], stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.PIPE
+            )
+            try:
+                _, err = process.communicate(timeout=timeout_s)
+            except subprocess.TimeoutExpired:
+                return Result(host.key, TIMED_OUT, "", f"not finished within {timeout_s:g} s: {command}")
+            finally:
+                if process.poll() is None:
+                    process.kill()
+                    process.wait()
+        if process.returncode == 0:
+            part.replace(destination)
+        return Result(host.key, process.returncode, "", err.decode(errors="replace"))
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def close(hosts: Iterable[Host]) -> None:
+    """End the shared connections, so that no ssh process outlives the experiment."""
+    for host in hosts:
+        if host.control_dir:
+            subprocess.run([*ssh_arguments(host)[:-1], "-O", "exit", host.address], capture_output=True, check=False)

@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from e2c.errors import RemoteError
+from e2c.model.host import Host
+from e2c.remote import playbook
+
+
+def play(host: Host, *tasks: dict[str, Any], **keywords: Any) -> dict[str, Any]:
+    return {"hosts": [host.key], "gather_facts": False, "tasks": list(tasks), **keywords}
+
+
+def test_results_of_modules_variables_and_environment(host: Host, tmp_path: Path) -> None:
+    plays = [
+        play(
+            host,
+            {"name": "say", "shell": "source /dev/null && echo {{ word }} $NAME {{ mine }}"},
+            {"copy": {"content": "x", "dest": str(tmp_path / "made")}},
+            environment={"NAME": "value"},
+        )
+    ]
+    seen: list[str] = []
+    results = playbook.run(
+        plays,
+        [host],
+        work_dir=tmp_path,
+        extra_vars={"word": "hi"},
+        variables={host.key: {"mine": [1, 2]}},
+        observe=lambda event: seen.append(event["event"]),
+    )
+    assert [(result.task, result.status, result.rc) for result in results] == [
+        ("say", "changed", 0),
+        ("copy", "changed", None),
+    ]
+    assert results[0].stdout == "hi value [1, 2]"
+    assert results[0].seconds is not None
+    assert results[0].seconds > 0
+    assert (tmp_path / "made").read_text() == "x"
+    assert seen == ["play", "start", "result", "start", "result"]
+    assert [path.name for path in tmp_path.iterdir()] == ["made"]
+
+
+def test_failures_are_values_with_all_the_words(host: Host, unreachable: Host, tmp_path: Path) -> None:
+    plays = [
+        {
+            "hosts": [host.key, unreachable.key],
+            "gather_facts": False,
+            "tasks": [
+                {"name": "may fail", "shell": "exit 4", "ignore_errors": True},
+                {"name": "must work", "shell": "echo before; echo reason >&2; exit 3"},
+                {"name": "never", "shell": "true"},
+            ],
+        }
+    ]
+    results = playbook.run(plays, [host, unreachable], work_dir=tmp_path)
+    by_host = {(result.host, result.task): result for result in results}
+    assert by_host[host.key, "may fail"].status == "ignored"
+    failed = by_host[host.key, "must work"]
+    assert (failed.failed, failed.rc, failed.stdout, failed.stderr) == (True, 3, "before", "reason")
+    assert "must work" in failed.words()
+    assert "reason" in failed.words()
+    assert by_host[unreachable.key, "may fail"].status == "unreachable"
+    assert (host.key, "never") not in by_host
+
+
+def test_background_tasks_are_named_by_their_job(host: Host, tmp_path: Path) -> None:
+    (result,) = playbook.run(
+        [play(host, {"name": "later", "shell": f"touch {tmp_path}/done", "async": 60, "poll": 0})],
+        [host],
+        work_dir=tmp_path,
+    )
+    assert result.job
+    assert result.limit_s == 60
+
+
+def test_a_loop_is_one_result_with_its_texts_joined(host: Host, tmp_path: Path) -> None:
+    (result,) = playbook.run(
+        [play(host, {"shell": "echo {{ item }}; test {{ item }} != b", "loop": ["a", "b"], "ignore_errors": True})],
+        [host],
+        work_dir=tmp_path,
+    )
+    assert result.stdout == "a\nb"
+    assert result.rc == 1
+
+
+def test_unknown_module_is_refused_in_one_sentence(host: Host, tmp_path: Path) -> None:
+    with pytest.raises(RemoteError) as caught:
+        playbook.run([play(host, {"shel": {"cmd": "true"}})], [host], work_dir=tmp_path)
+    assert "couldn't resolve module/action 'shel'" in str(caught.value)
+    assert str(tmp_path) not in str(caught.value)
+
+
+def test_an_interrupt_ends_ansible_and_leaves_no_files(host: Host, tmp_path: Path) -> None:
+    class InterruptError(BaseException):
+        pass
+
+    def interrupt(event: dict[str, Any]) -> None:
+        if event["event"] == "start":
+            raise InterruptError
+
+    before = threading.active_count()
+    with pytest.raises(InterruptError):
+        playbook.run([play(host, {"shell": "sleep 30"})], [host], work_dir=tmp_path, observe=interrupt)
+    assert list(tmp_path.iterdir()) == []
+    assert threading.active_count() == before
