@@ -1,0 +1,94 @@
+"""The bounded buffer between the application and the thread that makes batches."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any, List, Optional, Tuple
+
+Entry = Tuple[Any, ...]
+"""What a call set down: the items of :class:`~provlight.shapes.Record`, as a plain tuple because that is cheaper."""
+
+
+class Buffer:
+    """Entries in the order of capture. Appending never waits for anything but another append.
+
+    Args:
+        max_bytes: bound of the entries' estimated size; beyond it they are dropped and counted.
+        batch: number of entries at which the reader is woken before they have lingered.
+        linger: seconds that the first entry waits for company.
+    """
+
+    def __init__(self, max_bytes: int, batch: int, linger: float) -> None:
+        self._max_bytes = max_bytes
+        self._batch = batch
+        self._linger = linger
+        # Reentrant, because a signal handler or a finalizer may capture while this thread holds the lock.
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
+        self._entries: List[Entry] = []
+        self._bytes = 0
+        self._first_at = 0.0
+        self._urgent = False
+        self._poked = False
+        self._closed = False
+        self.appended = 0
+        self.lost = 0
+
+    def append(self, entry: Entry, weight: int) -> bool:
+        """Set down an entry of about ``weight`` bytes. Returns False when it was dropped."""
+        with self._lock:  # a lock alone is cheaper to enter than its condition
+            if self._closed or self._bytes + weight > self._max_bytes:
+                self.lost += 1
+                if self.lost == 1:
+                    self._changed.notify()
+                return False
+            self._entries.append(entry)
+            self._bytes += weight
+            self.appended += 1
+            waiting = len(self._entries)
+            if waiting == 1:
+                self._first_at = time.monotonic()
+                self._changed.notify()
+            elif waiting == self._batch:
+                self._changed.notify()
+        return True
+
+    def take(self) -> Optional[Tuple[List[Entry], int, int]]:
+        """Wait for a full batch, a lingering entry, urgency or :meth:`poke`; take everything there is.
+
+        Returns the entries, their estimated bytes, and how many were lost since the last call; None when closed and
+        empty.
+        """
+        with self._changed:
+            while not (self._entries or self.lost or self._closed or self._poked):
+                self._changed.wait()
+            while 0 < len(self._entries) < self._batch and not (self._urgent or self._closed or self._poked):
+                remaining = self._first_at + self._linger - time.monotonic()
+                if remaining <= 0:
+                    break
+                self._changed.wait(remaining)
+            if self._closed and not self._entries and not self.lost:
+                return None
+            self._urgent = self._poked = False
+            taken, weight, lost = self._entries, self._bytes, self.lost
+            self._entries, self._bytes, self.lost = [], 0, 0
+            return taken, weight, lost
+
+    def hurry(self) -> None:
+        """Let the reader take what there is without lingering."""
+        with self._changed:
+            self._urgent = bool(self._entries)
+            self._changed.notify()
+
+    def poke(self) -> None:
+        """Let the reader return even if there is nothing to take."""
+        with self._changed:
+            self._poked = True
+            self._changed.notify()
+
+    def close(self) -> None:
+        """Take no more entries; the reader gets the rest, then None."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()

@@ -1,0 +1,325 @@
+"""What a process captures: the one place that knows how buffer, batches, outbox and sender are put together.
+
+Nothing is started before the first record. A fork gives the child a capture of its own; see :func:`_after_fork`.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING, Any, Callable, Dict, Optional
+
+from .buffer import Buffer, Entry
+from .declared import Declared, read_declared
+from .report import Report
+from .settings import Settings, read_credentials
+
+if TYPE_CHECKING:
+    from .batcher import Batcher
+    from .outbox import Outbox
+    from .sender import Sender
+    from .transport import Transport
+
+
+class Capture:
+    """Everything between a call and the network, for one process and one set of settings."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.report = Report()
+        self.client = os.urandom(8).hex()
+        self.ignored = 0  # records that a capture without transport let pass
+        self.buffer: Optional[Buffer] = None
+        self._outbox: Optional[Outbox] = None
+        self._batcher: Optional[Batcher] = None
+        self._sender: Optional[Sender] = None
+        self._start_lock = threading.RLock()
+        self._silent = settings.transport == "none"
+
+    def add_first(self, entry: Entry, weight: int) -> None:
+        """Set down an entry while nothing is started: start, or count it."""
+        if self._start() and self.buffer is not None:
+            self.buffer.append(entry, weight)
+        else:
+            self.ignored += 1
+
+    def _start(self) -> bool:
+        """Start the threads. Returns whether records are taken."""
+        with self._start_lock:
+            if self.buffer is not None or self._silent:
+                return not self._silent
+            settings = self.settings
+            for complaint in settings.complaints:
+                self.report.say(complaint, complaint)
+            if settings.transport == "mqtt" and settings.endpoint is None:
+                self._silent = True
+                self.report.say(
+                    "unconfigured",
+                    "nothing is captured, because no broker is named: set PROVLIGHT_SERVER_URL or PROVLIGHT_TRANSPORT",
+                )
+                return False
+            # The buffer first: a signal handler may capture while the rest is being made.
+            self.buffer = Buffer(settings.buffer_kb << 10, settings.batch, settings.linger_ms / 1000)
+            return self._start_threads(self.buffer)
+
+    def _start_threads(self, buffer: Buffer) -> bool:
+        try:
+            from .batcher import Batcher
+            from .encoding import Encoder
+            from .outbox import Outbox
+            from .sender import Sender
+
+            outbox = Outbox(self.settings.outbox_kb << 10)
+            encoder = Encoder(self.client, self.settings.compress, about=_about())
+            batcher = Batcher(buffer, outbox, encoder, self.settings.batch, self.report)
+            sender = Sender(outbox, self._transport_maker(), encoder, self.report)
+            outbox.on_add = sender.wake
+            outbox.on_room = batcher.room
+            batcher.start()
+            sender.start()
+        except (ImportError, OSError, RuntimeError) as error:  # no msgpack, no more threads, the interpreter goes down
+            self._silent = True
+            self.buffer = None
+            buffer.close()
+            self.report.say("unstarted", "nothing is captured: {}".format(error))
+            return False
+        self._outbox, self._batcher, self._sender = outbox, batcher, sender
+        _watch_exit()
+        return True
+
+    def _transport_maker(self) -> "Callable[[], Transport]":
+        """What makes the transport, its modules imported: a fork while another thread imports would hang the child."""
+        settings = self.settings
+        if settings.transport == "memory":
+            from .transport.memory import MemoryTransport
+
+            return MemoryTransport
+        if settings.transport == "console":
+            from .transport.console import ConsoleTransport
+
+            return ConsoleTransport
+        from .transport.mqtt import MqttTransport
+
+        assert settings.endpoint is not None
+        host, port = settings.endpoint
+
+        def make() -> MqttTransport:
+            user, password = read_credentials(settings.credentials) if settings.credentials else (None, None)
+            return MqttTransport(host, port, settings.server_topic, user, password)
+
+        return make
+
+    def flush(self, timeout: float) -> bool:
+        """Wait until everything captured so far is stored. Returns whether it is, within ``timeout`` seconds."""
+        with self._start_lock:
+            buffer, outbox, batcher = self.buffer, self._outbox, self._batcher
+        if buffer is None or outbox is None or batcher is None:
+            return True
+        deadline = time.monotonic() + timeout
+        wanted = buffer.appended
+        buffer.hurry()
+        if not outbox.wait_for(lambda: batcher.handled >= wanted, timeout):
+            return False
+        last = outbox.next_seq - 1
+        return outbox.wait_for(lambda: outbox.base > last, max(0.0, deadline - time.monotonic()))
+
+    def close(self, timeout: float) -> int:
+        """Take no more records, deliver what there is. Returns how many records remain undelivered."""
+        buffer, outbox, batcher, sender = self.buffer, self._outbox, self._batcher, self._sender
+        if buffer is None or outbox is None or batcher is None or sender is None:
+            return 0
+        deadline = time.monotonic() + timeout
+        buffer.close()
+        with contextlib.suppress(KeyboardInterrupt):  # the user does not want to wait
+            batcher.join(timeout)
+            outbox.wait_for(lambda: outbox.empty, max(0.0, deadline - time.monotonic()))
+        pending = self.pending
+        sender.close()
+        sender.join(1.0)
+        return pending
+
+    @property
+    def pending(self) -> int:
+        """Records captured that are neither stored nor lost."""
+        if self.buffer is None or self._outbox is None:
+            return 0
+        return max(0, self.buffer.appended - self._outbox.stored - self._lost_after_buffer())
+
+    def _lost_after_buffer(self) -> int:
+        return self.report.lost_records - self.report.lost.get("the buffer was full", 0)
+
+    def stats(self) -> Dict[str, Any]:
+        """See :func:`provlight.stats`."""
+        buffer, outbox, sender = self.buffer, self._outbox, self._sender
+        return {
+            "client": self.client,
+            "transport": self.settings.transport,
+            "connected": bool(sender and sender.connected),
+            "captured": buffer.appended if buffer else 0,
+            "stored": outbox.stored if outbox else 0,
+            "pending": self.pending,
+            "lost": dict(self.report.lost),
+            "ignored": self.ignored,
+            "misuses": dict(self.report.misuses),
+            "batches": outbox.next_seq - 1 if outbox else 0,
+            "sent": sender.sent if sender else 0,
+            "last_error": self.report.last_error,
+        }
+
+    def abandon(self) -> None:
+        """In the child of a fork: let go of what belongs to the parent."""
+        if self._sender is not None:
+            self._sender.abandon()
+
+
+_current: Optional[Capture] = None
+_declared: Optional[Declared] = None
+_making = threading.RLock()
+_generation = 0
+_watched_pid = 0
+
+
+def current() -> Capture:
+    """The capture of this process; made with the settings of the environment if there is none."""
+    capture = _current
+    return capture if capture is not None else _begin(None)
+
+
+def _begin(settings: Optional[Settings]) -> Capture:
+    global _current, _declared, _generation
+    with _making:
+        if _current is None or settings is not None:
+            used = settings or Settings()
+            known: Optional[Declared] = None
+            if used.dataflow:
+                try:
+                    known = read_declared(used.dataflow)
+                except ValueError as error:
+                    used.complaints.append("{}; calls are not checked".format(error))
+            made = Capture(used)
+            if _current is None or settings is not None:  # a signal handler may have been here meanwhile
+                _current, _declared = made, known
+                _generation += 1
+        return _current
+
+
+def record(entry: Entry, weight: int) -> None:
+    """Set down an entry in this process's capture. Never waits, never raises for a delivery problem."""
+    capture = _current
+    if capture is None:
+        capture = _begin(None)
+    if capture.buffer is None:
+        capture.add_first(entry, weight)
+    else:
+        capture.buffer.append(entry, weight)
+
+
+def generation() -> int:
+    """A number that changes whenever the dataflow to check calls against may have changed."""
+    return _generation
+
+
+def declared() -> Optional[Declared]:
+    """The dataflow to check calls against, None when it is not known on this device."""
+    if _current is None:
+        _begin(None)
+    return _declared
+
+
+def configure(**arguments: Any) -> None:
+    """Replace the settings: each argument is one of the names in the table of settings.
+
+    What was captured before is delivered first, within the ``flush_timeout`` that was in force. Settings that are not
+    given come from the environment, as ever. Call it before the application forks or starts threads that capture.
+
+    Raises:
+        ValueError: an unknown setting or a malformed value.
+    """
+    settings = Settings(arguments)
+    old = _current
+    if old is not None:
+        _close(old)
+    _begin(settings)
+
+
+def flush(timeout: Optional[float] = None) -> bool:
+    """Wait until everything captured so far is stored.
+
+    Args:
+        timeout: seconds; without it the setting ``flush_timeout``.
+
+    Returns:
+        Whether everything is stored. Records that were lost (see :func:`stats`) are not waited for.
+    """
+    capture = current()
+    return capture.flush(capture.settings.flush_timeout if timeout is None else timeout)
+
+
+def stats() -> Dict[str, Any]:
+    """Counts of this process, as a dictionary:
+
+    ``captured``, ``stored``, ``pending`` records; ``lost`` and ``misuses`` by reason; records ``ignored`` for want of a
+    transport; ``batches`` made and messages ``sent`` (repeats included); ``connected``, ``last_error``, ``client``,
+    ``transport``.
+    """
+    return current().stats()
+
+
+def _close(capture: Capture) -> None:
+    pending = capture.close(capture.settings.flush_timeout)
+    if pending and sys.stderr is not None:
+        # Not through logging: at the end of the interpreter its handlers may be closed already.
+        sys.stderr.write(
+            "provlight: {} of {} records were not delivered within {:g} s{}\n".format(
+                pending,
+                capture.stats()["captured"],
+                capture.settings.flush_timeout,
+                ": " + capture.report.last_error if capture.report.last_error else "",
+            )
+        )
+
+
+def _at_exit() -> None:
+    capture = _current
+    if capture is not None:
+        _close(capture)
+
+
+def _watch_exit() -> None:
+    """Flush when this process ends."""
+    global _watched_pid
+    if _watched_pid == os.getpid():
+        return
+    if not _watched_pid:
+        atexit.register(_at_exit)
+    _watched_pid = os.getpid()
+    # Children of multiprocessing leave by os._exit after their own finalizers: atexit is never asked there.
+    process = sys.modules.get("multiprocessing.process")
+    if process is not None and getattr(process.current_process(), "_parent_pid", None) is not None:
+        from multiprocessing.util import Finalize
+
+        Finalize(None, _at_exit, exitpriority=0)
+
+
+def _after_fork() -> None:
+    """The child's records are its own: new identity, empty buffer, no thread yet. The parent sends what it captured."""
+    global _current, _making
+    _making = threading.RLock()  # the old one may be held by a thread that does not exist here
+    old = _current
+    if old is not None:
+        _current = Capture(old.settings)
+        old.abandon()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+def _about() -> Dict[str, Any]:
+    import platform
+
+    return {"host": platform.node(), "pid": os.getpid(), "python": platform.python_version()}

@@ -1,0 +1,230 @@
+"""Data: the values of one set that a task used or generated."""
+
+from __future__ import annotations
+
+from itertools import chain
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
+
+from . import capture
+from .shapes import MAX_COLUMN, MAX_NAME, SetShape
+from .values import MAX_INT_BITS, MAX_TEXT, PLAIN, SIZED, plain
+
+Identity = Union[int, str]
+
+_HARMLESS = PLAIN - SIZED - {int}  # whatever their value, they can be carried
+_SEQUENCES = (list, tuple)
+_MAX_KNOWN = 1024
+_known_shapes: Dict[Tuple[Any, ...], SetShape] = {}
+_BASE_WEIGHT = 160
+_VALUE_WEIGHT = 32  # bytes that a number and its reference take
+_MAX_TEXT_SUM = 4 * MAX_TEXT
+
+
+class Data:
+    """Values of one set.
+
+    Args:
+        data_id: tag of the set.
+        workflow_id: identity of the workflow (or the :class:`~provlight.workflow.Workflow`).
+        derivations: identities of the data that this one was derived from.
+        attributes: the values. Scalars are *named*: ``{"kernel_size": 3}``; a list of such dictionaries gives several
+            rows. Lists are *positional*: ``{"any_name": [3, 16]}`` is flattened in order and must match the declared
+            attributes; a list of lists gives several rows.
+
+    Values are None, bool, int, float, str, bytes, datetime, paths and numpy scalars; they are copied at once.
+    When the dataflow is known on the device (setting ``dataflow``) names and counts are checked here.
+
+    Raises:
+        TypeError: a value that cannot be captured.
+        ValueError: values that do not fit the set, or are too long.
+    """
+
+    __slots__ = ("content", "weight", "workflow_id")
+
+    def __init__(
+        self,
+        data_id: Identity,
+        workflow_id: Any,
+        derivations: Optional[Sequence[Any]] = None,
+        attributes: Optional[Any] = None,
+    ) -> None:
+        tag = data_id if type(data_id) is str else _text(data_id, "the tag of a set")
+        self.workflow_id = workflow_id
+        key: Optional[Tuple[Any, ...]] = None
+        if type(attributes) is dict and not derivations:
+            # The common cases, named scalars or one list, of a set that was checked before.
+            values = list(attributes.values())
+            count = -1
+            if len(values) == 1 and type(values[0]) is list:
+                values = values[0][:]
+                count = len(values)
+            kinds = set(map(type, values))
+            if kinds <= PLAIN:
+                key = (tag, tuple(attributes), count, workflow_id, capture.generation())
+                shape = _known_shapes.get(key)
+                if shape is not None:
+                    self.weight = _BASE_WEIGHT + _VALUE_WEIGHT * len(values)
+                    if not kinds <= _HARMLESS:
+                        self.weight += _bounded(shape, values)
+                    self.content = shape, values
+                    return
+        derived = tuple([_text(getattr(d, "tag", d), "a derivation") for d in derivations]) if derivations else ()
+        names, rows, values = _layout(tag, workflow_id, attributes)
+        width = len(names) if names is not None else (len(values) // rows if rows else 0)
+        if len(values) > MAX_COLUMN:
+            raise ValueError("set {!r}: {} values are more than {}".format(tag, len(values), MAX_COLUMN))
+        kinds = set(map(type, values))
+        if not kinds <= PLAIN:
+            values = _plain_values(SetShape(tag, names, width, rows), values)
+        shape = SetShape(tag, names, width, rows, derived)
+        self.weight = _BASE_WEIGHT + _VALUE_WEIGHT * len(values)
+        if not kinds <= _HARMLESS:
+            self.weight += _bounded(shape, values)
+        self.content = shape, values
+        if key is not None:
+            _learn(key, shape)
+
+    @property
+    def shape(self) -> SetShape:
+        """Tag, names and number of the values."""
+        return self.content[0]
+
+    @property
+    def values(self) -> List[Any]:
+        """The values, row by row."""
+        return self.content[1]
+
+    @property
+    def tag(self) -> str:
+        """Tag of the set."""
+        return self.content[0].tag
+
+    def __repr__(self) -> str:
+        return "Data({!r}, {} values)".format(self.tag, len(self.values))
+
+
+_Layout = Tuple[Optional[Tuple[str, ...]], int, List[Any]]
+
+
+def _layout(tag: str, workflow_id: Any, attributes: Any) -> _Layout:
+    """``(names or None, rows, values row by row)``."""
+    if attributes is None or (not isinstance(attributes, Mapping) and len(attributes) == 0):
+        return None, 0, []
+    if isinstance(attributes, Mapping):
+        values = list(attributes.values())
+        lists = [value for value in values if _is_sequence(value)]
+        if not lists:
+            names = _attribute_names(tag, attributes)
+            declared = capture.declared()
+            if declared is not None:
+                declared.check_named(tag, workflow_id, names)
+            return names, 1, values
+        if len(lists) != len(values):
+            raise ValueError(
+                "set {!r}: some attributes are lists and some are not: give scalars for named values, "
+                "lists for positional ones".format(tag)
+            )
+        return _from_lists(tag, workflow_id, attributes, [_as_list(value) for value in lists])
+    rows = _as_list(attributes)
+    if all(isinstance(row, Mapping) for row in rows):
+        return _named_rows(tag, workflow_id, rows)
+    if all(_is_sequence(row) for row in rows):
+        return _positional_rows(tag, workflow_id, [_as_list(row) for row in rows])
+    return _positional(tag, workflow_id, rows)
+
+
+def _from_lists(tag: str, workflow_id: Any, attributes: Mapping[str, Any], lists: List[List[Any]]) -> _Layout:
+    declared = capture.declared()
+    lengths = {len(values) for values in lists}
+    if declared is not None and len(lengths) == 1 and declared.is_complete(tag, workflow_id, attributes):
+        # Every declared attribute has its own list: these are columns, whatever their order.
+        return _attribute_names(tag, attributes), lengths.pop(), list(chain.from_iterable(zip(*lists)))
+    return _positional(tag, workflow_id, list(chain.from_iterable(lists)))
+
+
+def _positional(tag: str, workflow_id: Any, values: List[Any]) -> _Layout:
+    declared = capture.declared()
+    if declared is not None:
+        declared.check_positional(tag, workflow_id, len(values))
+    return None, 1, values
+
+
+def _named_rows(tag: str, workflow_id: Any, rows: List[Mapping[str, Any]]) -> _Layout:
+    order: Dict[str, None] = {}
+    for row in rows:
+        order.update(dict.fromkeys(_attribute_names(tag, row)))
+    names = tuple(order)
+    declared = capture.declared()
+    if declared is not None:
+        declared.check_named(tag, workflow_id, names)
+    return names, len(rows), [row.get(name) for row in rows for name in names]
+
+
+def _positional_rows(tag: str, workflow_id: Any, rows: List[List[Any]]) -> _Layout:
+    width = len(rows[0])
+    for row in rows:
+        if len(row) != width:
+            raise ValueError("set {!r}: rows have {} and {} values".format(tag, width, len(row)))
+    declared = capture.declared()
+    if declared is not None:
+        declared.check_positional(tag, workflow_id, width)
+    return None, len(rows), list(chain.from_iterable(rows))
+
+
+def _attribute_names(tag: str, attributes: Mapping[Any, Any]) -> Tuple[str, ...]:
+    names = tuple(attributes)
+    for name in names:
+        if type(name) is not str or not 0 < len(name) <= MAX_NAME:
+            raise ValueError(
+                "set {!r}: {!r} is not the name of an attribute: give a text of 1 to {} characters".format(
+                    tag, name, MAX_NAME
+                )
+            )
+    return names
+
+
+def _is_sequence(value: Any) -> bool:
+    return isinstance(value, _SEQUENCES) or (getattr(value, "ndim", 0) == 1 and hasattr(value, "tolist"))
+
+
+def _as_list(value: Any) -> List[Any]:
+    converted = value.tolist() if hasattr(value, "tolist") else value
+    return list(converted)
+
+
+def _plain_values(shape: SetShape, values: List[Any]) -> List[Any]:
+    converted = []
+    for index, value in enumerate(values):
+        try:
+            converted.append(plain(value))
+        except (TypeError, ValueError) as error:
+            place = shape.names[index % shape.width] if shape.names else "value {}".format(index % shape.width + 1)
+            raise type(error)("set {!r}, {}: {}".format(shape.tag, place, error)) from None
+    return converted
+
+
+def _bounded(shape: SetShape, values: List[Any]) -> int:
+    """Check the bounds of integers and texts. Returns the length of all texts."""
+    integers = [value for value in values if type(value) is int]
+    texts = list(map(len, [value for value in values if type(value) in SIZED]))
+    if (integers and max(map(int.bit_length, integers)) > MAX_INT_BITS) or (texts and max(texts) > MAX_TEXT):
+        _plain_values(shape, values)  # names the culprit
+    total = sum(texts)
+    if total > _MAX_TEXT_SUM:
+        raise ValueError(
+            "set {!r}: texts of {} characters in all are longer than {}".format(shape.tag, total, _MAX_TEXT_SUM)
+        )
+    return total
+
+
+def _learn(key: Tuple[Any, ...], shape: SetShape) -> None:
+    if len(_known_shapes) >= _MAX_KNOWN:
+        _known_shapes.clear()
+    _known_shapes[key] = shape
+
+
+def _text(value: Any, what: str) -> str:
+    text = str(value)
+    if not 0 < len(text) <= MAX_NAME:
+        raise ValueError("{} must have 1 to {} characters".format(what, MAX_NAME))
+    return text

@@ -1,0 +1,146 @@
+"""``python -m provlight.dataflow.evaluate FILE``: run a specification, print its dataflows as one JSON document.
+
+Modules named ``dfa_lib_python.*`` resolve to this package, so that specifications written for DfAnalyzer run as they
+are. What the specification prints goes to the standard error. A failure is one line there, and exit code 1.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import runpy
+import sys
+import traceback
+import types
+from typing import Any, Dict, List, NoReturn, Optional, Sequence
+
+from . import declarations, kinds
+
+_PACKAGE = "dfa_lib_python"
+
+_MODULES: Dict[str, Dict[str, Any]] = {
+    "attribute": {"Attribute": declarations.Attribute},
+    "attribute_type": {"AttributeType": kinds.AttributeType},
+    "dataflow": {"Dataflow": declarations.Dataflow},
+    "extractor": {"Extractor": declarations.Extractor},
+    "extractor_cartridge": {"ExtractorCartridge": kinds.ExtractorCartridge},
+    "extractor_extension": {"ExtractorExtension": kinds.ExtractorExtension},
+    "program": {"Program": declarations.Program},
+    "set": {"Set": declarations.Set},
+    "set_type": {"SetType": kinds.SetType},
+    "transformation": {"Transformation": declarations.Transformation},
+}
+
+_CAPTURING = {
+    "dataset": "DataSet",
+    "dependency": "Dependency",
+    "element": "Element",
+    "file": "File",
+    "method_type": "MethodType",
+    "performance": "Performance",
+    "task": "Task",
+    "task_status": "TaskStatus",
+}
+"""Names that specifications import out of habit. Capturing tasks is not declaring a dataflow."""
+
+
+class SpecificationError(Exception):
+    """A specification that cannot be evaluated. The text is ``file:line: message`` on one line."""
+
+
+def evaluate(path: str) -> List[Dict[str, Any]]:
+    """Run a specification in this process and return the JSON objects of the dataflows it saves.
+
+    Raises:
+        SpecificationError: unreadable, it raises, it saves nothing, or it saves two dataflows of the same tag.
+    """
+    _install()
+    known = len(declarations.saved())
+    sys.path.insert(0, os.path.dirname(os.path.abspath(path)))
+    argv, sys.argv = sys.argv, [path]
+    try:
+        runpy.run_path(path, run_name="__main__")
+    except SystemExit as error:
+        if error.code not in (None, 0):
+            raise SpecificationError(_where(path, error, "it exits with {!r}".format(error.code))) from error
+    except OSError as error:
+        raise SpecificationError(_where(path, error, str(error))) from error
+    except Exception as error:
+        raise SpecificationError(_where(path, error, "{}: {}".format(type(error).__name__, _message(error)))) from error
+    finally:
+        sys.argv = argv
+        sys.path.pop(0)
+    flows = declarations.saved()[known:]
+    if not flows:
+        raise SpecificationError("{}: it saves no dataflow: call save() on one".format(path))
+    tags = [flow.tag for flow in flows]
+    for tag in tags:
+        if tags.count(tag) > 1:
+            raise SpecificationError("{}: it saves two dataflows named {!r}".format(path, tag))
+    return [flow.to_json() for flow in flows]
+
+
+def main(arguments: Optional[Sequence[str]] = None) -> int:
+    """The command. Returns its exit code."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if len(given) != 1:
+        sys.stderr.write("usage: python -m provlight.dataflow.evaluate FILE\n")
+        return 2
+    # Also what programs started by the specification print must not mix with the document.
+    sys.stdout.flush()
+    document_fd = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        flows = evaluate(given[0])
+    except SpecificationError as error:
+        sys.stdout.flush()
+        sys.stderr.write("{}\n".format(error))
+        return 1
+    sys.stdout.flush()
+    with os.fdopen(document_fd, "w", encoding="utf-8") as document:
+        json.dump({"dataflows": flows}, document, ensure_ascii=False)
+        document.write("\n")
+    return 0
+
+
+def _install() -> None:
+    package = types.ModuleType(_PACKAGE, "Stands in for DfAnalyzer's library.")
+    package.__path__ = []
+    sys.modules[_PACKAGE] = package
+    capturing = {name: {title: _refusing(title)} for name, title in _CAPTURING.items()}
+    for name, content in {**_MODULES, **capturing}.items():
+        module = types.ModuleType("{}.{}".format(_PACKAGE, name))
+        module.__dict__.update(content)
+        sys.modules[module.__name__] = module
+        setattr(package, name, module)
+
+
+def _refusing(title: str) -> type:
+    def refuse(*_: Any, **__: Any) -> NoReturn:
+        raise TypeError(
+            "{} captures what happens; a specification only declares it. Capture with provlight in the "
+            "application".format(title)
+        )
+
+    return type(title, (), {"__init__": refuse})
+
+
+def _where(path: str, error: BaseException, message: str) -> str:
+    """``file:line: message``, of the deepest line within the specification."""
+    line: Optional[int] = None
+    if isinstance(error, SyntaxError) and error.filename == path:
+        line = error.lineno
+    else:
+        for frame in traceback.extract_tb(error.__traceback__):
+            if frame.filename == path:
+                line = frame.lineno
+    place = path if line is None else "{}:{}".format(path, line)
+    return " ".join("{}: {}".format(place, message).split())
+
+
+def _message(error: BaseException) -> str:
+    return str(error.msg if isinstance(error, SyntaxError) else error)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
