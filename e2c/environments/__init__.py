@@ -1,0 +1,1 @@
+"""Testbeds: adapters that acquire hosts and release them."""
