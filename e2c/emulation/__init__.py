@@ -1,0 +1,1 @@
+"""Emulated links: planned rules become constraints, are applied to hosts, and are measured."""

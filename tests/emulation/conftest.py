@@ -1,0 +1,44 @@
+"""Hosts with netem, for tests of links."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+
+import pytest
+
+from e2c import plugins
+from e2c.emulation import apply
+from e2c.errors import MissingToolError
+from e2c.model.host import Host
+from e2c.model.plan import PlannedHost
+
+KEYS = ("cloud.master.1.1", "edge.client.1.1", "edge.client.1.2", "fog.gateway.1.1")
+
+
+@pytest.fixture(scope="session")
+def testbed() -> Iterator[tuple[Host, ...]]:
+    """Four local hosts on which ``tc ... netem`` works."""
+    provider = plugins.load(plugins.ENVIRONMENTS, "local")()
+    claim = provider.claim(experiment=f"test {uuid.uuid4()}", scenario="/no/such", job_name="test", walltime_s=600)
+    claim = claim.model_copy(update={"resources": {**claim.resources, "netem": "auto"}})
+    planned = [
+        PlannedHost(key=key, layer=key.split(".")[0], service=key.split(".")[1], testbed="local", provider="local")
+        for key in KEYS
+    ]
+    try:
+        try:
+            hosts = provider.acquire(claim, planned, print)
+        except MissingToolError as error:
+            pytest.skip(str(error))
+        provider.enable_netem(claim, print)
+        yield hosts
+    finally:
+        provider.release(claim, print)
+
+
+@pytest.fixture
+def hosts(testbed: tuple[Host, ...]) -> tuple[Host, ...]:
+    """The same hosts, their links unshaped."""
+    apply.reset(testbed)
+    return testbed

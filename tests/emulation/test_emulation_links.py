@@ -1,0 +1,137 @@
+"""Links shaped by EnOSlib on real hosts, and measured."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from e2c.emulation import apply, measure
+from e2c.emulation.constraint import constraints
+from e2c.errors import EmulationError, MissingToolError
+from e2c.model.host import Host
+from e2c.model.plan import PlannedLink
+from e2c.remote import shell
+
+pytestmark = [pytest.mark.root, pytest.mark.netns, pytest.mark.switch]
+
+Hosts = tuple[Host, ...]
+
+
+def quiet(text: str) -> None:
+    """Progress that nobody follows."""
+
+
+def link(src: str, dst: str, hosts: Hosts, **values: object) -> PlannedLink:
+    def named(prefix: str) -> tuple[str, ...]:
+        return tuple(host.key for host in hosts if host.key.startswith(prefix))
+
+    return PlannedLink(src=src, dst=dst, sources=named(src), destinations=named(dst), **values)
+
+
+def netem_on(hosts: Hosts) -> set[str]:
+    shown = shell.run_all(hosts, "tc qdisc show dev eth0")
+    return {key for key, result in shown.items() if "netem" in result.stdout}
+
+
+def test_rules_are_applied_together_measured_and_written_down(hosts: Hosts, tmp_path: Path) -> None:
+    links = [
+        link("cloud", "edge", hosts, delay_ms=28.0, rate_kbit=1e6, loss_percent=0.1),
+        link("cloud", "fog", hosts, delay_ms=5.0, symmetric=True),
+        link("cloud", "edge.client.1.2", hosts, delay_ms=12.5),
+    ]
+    asked = constraints(links, hosts)
+    apply.apply(asked, hosts, quiet)
+    assert netem_on(hosts) == {"cloud.master.1.1", "fog.gateway.1.1"}
+    folder = tmp_path / "network-validate"
+    rows = measure.measure(asked, hosts, folder, quiet)
+    assert [(row["src"], row["dst"], row["expected_rtt_ms"], row["verdict"]) for row in rows] == [
+        ("cloud", "edge", 28, "ok"),
+        ("cloud", "fog", 10, "ok"),
+        ("cloud", "edge.client.1.2", 12.5, "ok"),
+    ]
+    assert [pair["family"] for pair in rows[0]["pairs"]] == ["v4", "v6"]
+    summary = yaml.safe_load((folder / "summary.yaml").read_text())
+    assert summary["links"] == rows
+    assert "delay 28ms loss 0.1% rate 1Gbit" in {pair["tc"] for pair in summary["links"][0]["pairs"]}
+    assert [round(row["measured_rtt_ms"]) for row in summary["unshaped"]] == [0] * 6
+    assert str(hosts[1].addresses.v6) in (folder / "cloud-edge-asymmetric/cloud.master.1.1.fpout").read_text()
+    assert (folder / "cloud-fog-symmetric/cloud.master.1.1.fpout").exists()
+
+
+def test_applying_again_replaces_everything(hosts: Hosts) -> None:
+    first = constraints([link("edge", "cloud", hosts, delay_ms=10.0)], hosts)
+    apply.apply(first, hosts, quiet)
+    apply.apply(first, hosts, quiet)
+    assert netem_on(hosts) == {"edge.client.1.1", "edge.client.1.2"}
+    second = constraints([link("fog", "cloud", hosts, delay_ms=10.0)], hosts)
+    apply.apply(second, hosts, quiet)
+    assert netem_on(hosts) == {"fog.gateway.1.1"}
+    apply.apply((), hosts, quiet)
+    assert netem_on(hosts) == set()
+    apply.reset(hosts)
+    apply.reset(hosts)
+
+
+def test_a_rule_that_does_not_hold_is_an_error_that_says_all(hosts: Hosts, tmp_path: Path) -> None:
+    asked = constraints([link("cloud", "edge.client.1.1", hosts, delay_ms=20.0)], hosts)
+    apply.apply(asked, hosts, quiet)
+    back = hosts[1]
+    assert shell.run(back, "tc qdisc add dev eth0 root netem delay 15ms").ok  # somebody else shapes, too
+    with pytest.raises(EmulationError) as caught:
+        measure.measure(asked, hosts, tmp_path, quiet)
+    text = str(caught.value)
+    assert "cloud.master.1.1 to edge.client.1.1" in text
+    assert "asked delay 20ms, so a round trip of 20 ms; measured 35" in text
+    assert yaml.safe_load((tmp_path / "summary.yaml").read_text())["links"][0]["verdict"] == "not met"
+
+
+def test_an_absent_netem_is_found_out(hosts: Hosts) -> None:
+    asked = constraints([link("cloud", "fog", hosts, delay_ms=20.0)], hosts)
+    apply.apply(asked, hosts, quiet)
+    apply.reset(hosts)
+    with pytest.raises(EmulationError, match=r"not shaped as asked: asked delay 20ms, tc says that no netem is there"):
+        apply.verify(asked, apply.read_back(asked, hosts))
+    other = constraints([link("cloud", "fog", hosts, delay_ms=21.0)], hosts)
+    apply.apply(other, hosts, quiet)
+    with pytest.raises(EmulationError, match=r"asked delay 20ms, tc says delay 21ms"):
+        apply.verify(asked, apply.read_back(asked, hosts))
+
+
+def test_loss_and_rate_are_reported(hosts: Hosts, tmp_path: Path) -> None:
+    rule = link("edge", "cloud", hosts, delay_ms=2.0, loss_percent=20.0, rate_kbit=500.0, symmetric=True)
+    asked = constraints([rule], hosts)
+    apply.apply(asked, hosts, quiet)
+    (row,) = measure.measure(asked, hosts, tmp_path, quiet)
+    assert row["asked"] == "delay 2ms loss 20% rate 500kbit"
+    for pair in row["pairs"]:
+        assert pair["expected_loss_percent"] == pytest.approx(36)
+        assert pair["loss_bounds_percent"][0] < 60
+        assert pair["loss_bounds_percent"][1] > 15
+        assert 4 <= pair["measured_rtt_ms"] < 12
+
+
+def test_without_fping_the_remedy_is_named(hosts: Hosts, tmp_path: Path) -> None:
+    asked = constraints([link("fog", "cloud", hosts, delay_ms=5.0)], hosts)
+    apply.apply(asked, hosts, quiet)
+    fog = hosts[3]
+    path = shell.run(fog, "command -v fping").stdout.strip()
+    assert shell.run(fog, f"mv {path} {path}.away").ok
+    try:
+        with pytest.raises(MissingToolError, match=r"fog.gateway.1.1: .*no fping.*apt-get install fping"):
+            measure.measure(asked, hosts, tmp_path, quiet)
+    finally:
+        assert shell.run(fog, f"mv {path}.away {path}").ok
+
+
+def test_nothing_asked_is_nothing_written(hosts: Hosts, tmp_path: Path) -> None:
+    assert measure.measure((), hosts, tmp_path / "network-validate", quiet) == []
+    assert not (tmp_path / "network-validate").exists()
+
+
+def test_a_host_that_enoslib_cannot_use_is_an_error(hosts: Hosts) -> None:
+    asked = constraints([link("cloud", "fog", hosts, delay_ms=5.0)], hosts)
+    deaf = [host.model_copy(update={"port": 9, "control_dir": None}) if "cloud" in host.key else host for host in hosts]
+    with pytest.raises(EmulationError, match=r"EnOSlib could not shape the links"):
+        apply.apply(asked, deaf, quiet)
