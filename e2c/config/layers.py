@@ -1,0 +1,121 @@
+"""Models of layers_services.yaml: testbeds, layers and their services."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import ConfigDict, Field, ModelWrapValidatorHandler, PrivateAttr, Strict, model_validator
+from pydantic_core import PydanticCustomError
+
+from e2c.config.monitoring import Kwollect, Monitoring, MonitoringIotLab
+from e2c.config.names import HostName, Metadata, Name, Role, Text, Word
+from e2c.config.provenance import Provenance
+from e2c.config.shape import Closed, Open
+from e2c.config.testbeds import (
+    TESTBEDS,
+    ChameleonCloud,
+    ChameleonEdge,
+    Grid5000,
+    IotLab,
+    Local,
+    Scaleway,
+    Static,
+    Testbed,
+    TestbedName,
+)
+from e2c.config.units import Walltime
+
+MAX_REPEAT = 1000
+
+Count = Annotated[int, Strict()]
+
+
+class Environment(Closed):
+    """Testbeds. The first one in the file is the environment of services that name none."""
+
+    job_name: Text = Field("E2Clab", description="Name of the reservations.")
+    walltime: Walltime = Field("01:00:00", description="Length of the reservations, `HH:MM:SS`, any number of hours.")
+    cluster: Word | None = Field(
+        None, description="Cluster or site, where neither the testbed nor the service names one."
+    )
+    g5k: Grid5000 | None = Field(None, description="Grid'5000.")
+    iotlab: IotLab | None = Field(None, description="FIT IoT-LAB.")
+    chameleoncloud: ChameleonCloud | None = Field(None, description="Chameleon, bare-metal hosts.")
+    chameleonedge: ChameleonEdge | None = Field(None, description="Chameleon, CHI@Edge devices.")
+    scalewayinstances: Scaleway | None = Field(None, description="Scaleway instances.")
+    static: Static | None = Field(None, description="Any hosts that answer to ssh.")
+    local: Local | None = Field(None, description="This machine: hosts in network namespaces.")
+
+    model_config = ConfigDict(json_schema_extra={"anyOf": [{"required": [name]} for name in TESTBEDS]})
+
+    _order: tuple[str, ...] = PrivateAttr(())
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _remember_order(cls, data: Any, handler: ModelWrapValidatorHandler[Environment]) -> Environment:
+        made = handler(data)
+        given = data if isinstance(data, dict) else {}
+        made._order = tuple(name for name in given if name in TESTBEDS)
+        if not made._order:
+            raise PydanticCustomError(
+                "environment-empty",
+                "no testbed is declared",
+                {"hint": f"Add one of {', '.join(TESTBEDS)}, as local: {{}}"},
+            )
+        return made
+
+    @property
+    def testbeds(self) -> dict[str, Testbed]:
+        """The declared testbeds, in the order of the file."""
+        return {name: getattr(self, name) for name in self._order}
+
+    @property
+    def default(self) -> str:
+        """The environment of services that name none."""
+        return self._order[0]
+
+
+class Service(Open):
+    """A service and the machines it takes. Keys that are not listed are metadata for its plugin."""
+
+    name: Name = Field(description="Name; a plugin of that name deploys it, if there is one.", examples=["Master"])
+    environment: TestbedName | None = Field(
+        None, description="Testbed of its machines; the first declared one unless given."
+    )
+    quantity: Count = Field(1, ge=1, description="Number of machines.")
+    repeat: Count = Field(
+        0, ge=0, le=MAX_REPEAT, description="Number of further copies of this service, put at the end of the layer."
+    )
+    roles: tuple[Role, ...] = Field(
+        (), description="More names for its hosts; `provenance` captures, `monitoring` is monitored."
+    )
+    cluster: Word | None = Field(None, description="Cluster or site of its machines.")
+    servers: tuple[HostName, ...] | None = Field(
+        None, min_length=1, description="The very machines to take; overrules `cluster`."
+    )
+    archi: Word | None = Field(None, description="Architecture of IoT-LAB nodes.", examples=["a8:at86rf231"])
+    image: Word | None = Field(None, description="System image, container image or firmware.")
+    profile: Word | None = Field(None, description="Profile of `monitoring_iotlab`.")
+    containers: tuple[dict[str, Any], ...] | None = Field(
+        None, min_length=1, description="Containers of a CHI@Edge device."
+    )
+    commercial_type: Word | None = Field(None, description="Type of Scaleway instance.")
+    env: Metadata = Field({}, description="Values for the plugin of the service.")
+
+
+class Layer(Open):
+    """A tier of the experiment."""
+
+    name: Name = Field(description="Name; `hosts: NAME` chooses the whole layer.", examples=["cloud"])
+    services: tuple[Service, ...] = Field(description="Services of the layer.")
+
+
+class LayersServices(Closed):
+    """layers_services.yaml: which machines the experiment takes, and what for."""
+
+    environment: Environment = Field(description="Testbeds and reservations.")
+    provenance: Provenance | None = Field(None, description="Provenance capture.")
+    monitoring: Monitoring | None = Field(None, description="Resource monitoring.")
+    monitoring_iotlab: MonitoringIotLab | None = Field(None, description="Consumption measured by IoT-LAB.")
+    kwollect: Kwollect | None = Field(None, description="Grid'5000's own measurements.")
+    layers: tuple[Layer, ...] = Field(min_length=1, description="Tiers, in order.")

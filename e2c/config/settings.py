@@ -1,0 +1,61 @@
+"""Settings from the environment: ``E2C_...``, typed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationError
+
+from e2c.config.problems import Problem, listed, shown, suggestion
+from e2c.config.shape import Closed
+from e2c.config.validate import allowed
+
+PREFIX = "E2C_"
+SOURCE = "environment"
+"""What a problem names instead of a file."""
+INTERNAL = frozenset({"E2C_EVENTS_FD"})
+"""Variables that the tool sets for its own processes."""
+
+
+class Settings(Closed):
+    """What the environment asks for. An option of the command line goes before its variable."""
+
+    testbed: Literal["local"] | None = Field(
+        None, description="Plays every testbed of the scenario: `local` is a rehearsal."
+    )
+    scenario_dir: Path | None = Field(None, description="The scenario folder.")
+    artifacts_dir: Path | None = Field(None, description="The artifacts folder.")
+    netem: Literal["auto", "kernel", "switch"] | None = Field(
+        None, description="Who shapes links of the local testbed."
+    )
+    monetdb_libs: Path | None = Field(None, description="Folder with the MonetDB libraries.")
+
+
+def read_settings(environment: Mapping[str, str]) -> tuple[Settings, list[Problem]]:
+    """Settings of an environment, and its problems: a variable that is not known (warning), a wrong value (error).
+
+    A variable that is empty counts as absent; one with a wrong value too.
+    """
+    problems: list[Problem] = []
+    given: dict[str, str] = {}
+    names = {f"{PREFIX}{name.upper()}": name for name in Settings.model_fields}
+    for variable in sorted(environment):
+        if not variable.startswith(PREFIX) or variable in INTERNAL or not environment[variable]:
+            continue
+        if variable in names:
+            given[names[variable]] = environment[variable]
+        else:
+            hint = suggestion(variable, names, f"Known: {', '.join(names)}")
+            message = f"the variable {variable} is not known, so it has no effect"
+            problems.append(Problem(SOURCE, 0, 0, variable, "warning", "setting-unknown", message, hint))
+    try:
+        return Settings.model_validate(given), problems
+    except ValidationError as error:
+        for name in {str(detail["loc"][0]) for detail in error.errors()}:
+            message = (
+                f"{PREFIX}{name.upper()} must be {listed(allowed(Settings, (name,)))}, not {shown(given.pop(name))}"
+            )
+            problems.append(Problem(SOURCE, 0, 0, f"{PREFIX}{name.upper()}", "error", "setting-value", message))
+    return Settings.model_validate(given), problems

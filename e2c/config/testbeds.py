@@ -1,0 +1,172 @@
+"""Keys of each testbed under ``environment:``."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import ConfigDict, Field, Strict, model_validator
+from pydantic_core import PydanticCustomError
+
+from e2c.config.names import Flag, HostName, Reservation, Role, Text, Word
+from e2c.config.shape import Closed
+from e2c.config.units import Walltime
+
+Port = Annotated[int, Strict(), Field(ge=1, le=65535)]
+Protocol = Literal["tcp+udp", "all", "tcp", "udp"]
+
+
+class Testbed(Closed):
+    """What every testbed has.
+
+    ``HOST_KEYS`` are the keys that say which machine to take; a service may overrule them.
+    """
+
+    __test__: ClassVar[bool] = False
+    HOST_KEYS: ClassVar[tuple[str, ...]] = ("cluster",)
+
+    job_name: Text | None = Field(None, description="Name of the reservation there; the common one unless given.")
+    walltime: Walltime | None = Field(None, description="Length of the reservation there; the common one unless given.")
+
+
+class FirewallRule(Closed):
+    """Ports of Grid'5000 hosts that other testbeds may reach (over IPv6)."""
+
+    services: tuple[Role, ...] = Field(
+        min_length=1, description="Roles or services whose hosts are opened, `provenance_service` too."
+    )
+    ports: tuple[Port, ...] | None = Field(
+        None, min_length=1, description="Ports to open; every port unless given.", examples=[[1883]]
+    )
+    proto: Protocol = Field("tcp+udp", description="Protocols to open.")
+
+
+class Grid5000(Testbed):
+    """Grid'5000."""
+
+    HOST_KEYS = ("cluster", "env_name")
+
+    cluster: Word | None = Field(None, description="Cluster of the hosts.", examples=["gros"])
+    queue: Literal["default", "production", "besteffort", "testing"] = Field("default", description="OAR queue.")
+    reservation: Reservation | None = Field(None, description="Start of an advance reservation, `YYYY-mm-dd HH:MM:SS`.")
+    job_type: tuple[Word, ...] = Field((), description="OAR job types.", examples=[["deploy"]])
+    env_name: Word | None = Field(
+        None, description="System image to deploy; needs the job type `deploy`.", examples=["debian11-big"]
+    )
+    key_name: Text | None = Field(None, description="Public ssh key file; `~/.ssh/id_rsa.pub` unless given.")
+    ssh_key: Text | None = Field(None, description="The same as `key_name`.")
+    firewall_rules: tuple[FirewallRule, ...] = Field((), description="Ports opened to other testbeds.")
+    monitor: Text | None = Field(None, description="Metrics that Kwollect keeps.", examples=["prom_.*"])
+    ipv6: Flag = Field(False, description="Give the hosts global IPv6 addresses.")
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "if": {"required": ["env_name"]},
+            "then": {"required": ["job_type"], "properties": {"job_type": {"contains": {"const": "deploy"}}}},
+        }
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Grid5000:
+        if self.env_name is not None and "deploy" not in self.job_type:
+            raise PydanticCustomError(
+                "env-name-without-deploy",
+                "env_name needs the job type deploy",
+                {"key": "env_name", "hint": 'Write job_type: ["deploy"]'},
+            )
+        if self.key_name and self.ssh_key and self.key_name != self.ssh_key:
+            raise PydanticCustomError(
+                "two-keys", "key_name and ssh_key name different files", {"key": "ssh_key", "hint": "Keep one"}
+            )
+        return self
+
+
+class IotLab(Testbed):
+    """FIT IoT-LAB."""
+
+    cluster: Word = Field("saclay", description="Site of the nodes.", examples=["grenoble"])
+
+
+class ChameleonCloud(Testbed):
+    """Chameleon, bare-metal hosts."""
+
+    HOST_KEYS = ("cluster", "image")
+
+    rc_file: Text | None = Field(None, description="OpenStack RC file.")
+    key_name: Text | None = Field(None, description="Name of the key pair.")
+    image: Word = Field("CC-Ubuntu20.04", description="System image.")
+    cluster: Word = Field("gpu_rtx_6000", description="Flavour of the hosts.")
+
+
+class ChameleonEdge(Testbed):
+    """Chameleon, CHI@Edge devices."""
+
+    HOST_KEYS = ("cluster", "image")
+
+    rc_file: Text | None = Field(None, description="OpenStack RC file.")
+    key_name: Text | None = Field(None, description="Name of the key pair.")
+    image: Word = Field("ubuntu", description="Container image.")
+    cluster: Word = Field("jetson-nano", description="Kind of device.")
+
+
+class Scaleway(Testbed):
+    """Scaleway instances."""
+
+    HOST_KEYS = ("image", "commercial_type", "zone")
+
+    profile: Word | None = Field(None, description="Profile of the configuration file.")
+    config_file: Text | None = Field(None, description="Configuration file of Scaleway's own tools.")
+    region: Word | None = Field(None, description="Region of the instances.")
+    zone: Word | None = Field(None, description="Zone of the instances.")
+    ipv6: Flag = Field(False, description="Give the instances IPv6 addresses.")
+    architecture: Literal["standalone", "private_network"] = Field(
+        "standalone", description="How the instances are connected."
+    )
+    gateway_type: Word | None = Field(None, description="Type of the gateway of a private network.")
+    image: Word | None = Field(None, description="System image.")
+    commercial_type: Word | None = Field(None, description="Type of the instances.")
+    ports_to_open: tuple[tuple[Port, Port, Text, Literal["tcp", "udp", "both"]], ...] = Field(
+        (), description="Ports opened by the gateway: public, private, role, protocol."
+    )
+
+
+class StaticHost(Closed):
+    """A machine that exists already and answers to ssh."""
+
+    address: HostName = Field(description="Name or address for ssh.")
+    user: Role = Field("root", description="User to log in as.")
+    port: Port = Field(22, description="Port of its ssh server.")
+    keyfile: Text | None = Field(None, description="Private key file.")
+
+
+class Static(Testbed):
+    """Any hosts that answer to ssh."""
+
+    HOST_KEYS = ("user", "keyfile")
+
+    hosts: tuple[StaticHost, ...] = Field((), description="Machines that services may take, in this order.")
+    user: Role = Field("root", description="User to log in as, unless a host has its own.")
+    keyfile: Text | None = Field(None, description="Private key file, unless a host has its own.")
+
+
+class Local(Testbed):
+    """This machine: hosts in network namespaces."""
+
+    HOST_KEYS = ()
+
+    netem: Literal["auto", "kernel", "switch"] = Field(
+        "auto",
+        description="Who shapes links: the kernel, a User-Mode Linux switch, or the first of them that works.",
+    )
+
+
+TESTBEDS: dict[str, type[Testbed]] = {
+    "g5k": Grid5000,
+    "iotlab": IotLab,
+    "chameleoncloud": ChameleonCloud,
+    "chameleonedge": ChameleonEdge,
+    "scalewayinstances": Scaleway,
+    "static": Static,
+    "local": Local,
+}
+"""Model per key of ``environment:``."""
+TestbedName = Literal["g5k", "iotlab", "chameleoncloud", "chameleonedge", "scalewayinstances", "static", "local"]
