@@ -20,6 +20,7 @@ class TaskResult(Frozen):
         status: ``ignored`` is a failure that the task itself allows.
         rc: exit code, where the module has one.
         stdout, stderr, msg: what the module said.
+        ended: when Ansible had its result, seconds since the epoch.
         seconds: duration; ``None`` where Ansible did not say when it began.
         job: identifier of a background task (``async`` with ``poll: 0``) that was started.
         limit_s: time limit of that background task.
@@ -33,6 +34,7 @@ class TaskResult(Frozen):
     stdout: str = ""
     stderr: str = ""
     msg: str = ""
+    ended: float = 0
     seconds: float | None = None
     job: str | None = None
     limit_s: int = 0
@@ -77,6 +79,7 @@ def from_event(event: dict[str, Any]) -> list[TaskResult]:
         "play": event["play"],
         "host": event["host"],
         "task": event["task"],
+        "ended": event["time"],
         "seconds": event["seconds"],
         "status": event["status"],
         "stdout": text("stdout") or text("module_stdout"),

@@ -1,0 +1,1 @@
+"""What is deployed on hosts beside the user's application."""

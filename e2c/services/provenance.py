@@ -1,0 +1,244 @@
+"""The provenance service on its host, and the capture library on the hosts of the application."""
+
+from __future__ import annotations
+
+import io
+import json
+import secrets
+import shlex
+import tarfile
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from e2c.errors import ProvenanceError
+from e2c.model.host import Host
+from e2c.model.plan import ProvenancePlan
+from e2c.model.service import ServiceRecord
+from e2c.remote import shell
+from e2c.services.shipment import device_bundle, service_archive
+
+PROGRAM = "/opt/e2c"
+DATA = "/var/lib/e2c/provenance"
+CLIENTS = f"{DATA}.clients.json"
+DATAFLOW = f"{DATA}.dataflow.json"
+OUTPUT = f"{DATA}.out"
+BUNDLE = "/opt/provlight/provlight.zip"
+SETTINGS = "/etc/provlight"
+PORT = 1883
+READY_S = 60
+BACKUP_S = 3600
+
+# Login shells and `source ~/.bashrc` must see the settings; the line goes first because Debian's ~/.bashrc of
+# ordinary users stops early in shells that are not interactive.
+HOOK = f"[ -r {SETTINGS}/environment ] && {{ set -a; . {SETTINGS}/environment; set +a; }} # provlight"
+
+Progress = Callable[[str], None]
+
+
+def deploy(plan: ProvenancePlan, hosts: Mapping[str, Host], libraries: Path, progress: Progress) -> ServiceRecord:
+    """Start the service, wait until it is ready, and give every agent the library and its settings.
+
+    Args:
+        plan: the provenance part of the plan.
+        hosts: acquired hosts by service key.
+        libraries: folder of the MonetDB libraries on the controller.
+        progress: receives one clause per step.
+
+    Raises:
+        ProvenanceError: the service did not become ready, or a host lacks an address of the asked family.
+        RemoteError: a host could not be prepared.
+    """
+    server = hosts[plan.host]
+    agents = [hosts[key] for key in plan.agents]
+    address = _address(server, plan.ipv)
+    passwords = {agent.key: secrets.token_urlsafe(24) for agent in agents}
+    with ThreadPoolExecutor(2) as pool:
+        archive = pool.submit(service_archive, libraries)
+        bundle = pool.submit(device_bundle)
+        progress(f"provenance service to {server.key}")
+        _install_service(server, archive.result(), passwords, plan)
+        ready = pool.submit(_start, server, plan)
+        progress(f"ProvLight to {', '.join(agent.key for agent in agents)}")
+        zipped = bundle.result()
+        _install_agents(agents, environment(plan, hosts), passwords, plan, zipped)
+        information = ready.result()
+    shown = f"[{address}]" if ":" in address else address
+    progress(f"provenance service ready on {shown}:{PORT}")
+    return ServiceRecord(
+        name="provenance",
+        host=server.key,
+        endpoints={"mqtt": f"mqtt://{shown}:{PORT}", **information.get("endpoints", {})},
+        paths={"program": PROGRAM, "data": DATA, "bundle": BUNDLE},
+    )
+
+
+def environment(plan: ProvenancePlan, hosts: Mapping[str, Host]) -> dict[str, dict[str, str]]:
+    """Environment of the application on each agent, by service key; holds no secret."""
+    address = _address(hosts[plan.host], plan.ipv)
+    return {
+        key: {
+            "PROVLIGHT_SERVER_URL": address,
+            "PROVLIGHT_SERVER_PORT": str(PORT),
+            "PROVLIGHT_SERVER_TOPIC": str(plan.topics[key]),
+            "PROVLIGHT_CREDENTIALS": f"{SETTINGS}/credentials",
+            "PROVLIGHT_DATAFLOW": f"{SETTINGS}/dataflow.json",
+            "PYTHONPATH": BUNDLE,
+        }
+        for key in plan.agents
+    }
+
+
+def health(host: Host) -> dict[str, Any]:
+    """What the service says of itself: ``{"healthy": bool, ...}``, with ``reason`` when it does not answer."""
+    result = shell.run(host, command(host, "status", "--format", "json"), timeout_s=30)
+    try:
+        report: dict[str, Any] = json.loads(result.stdout)
+    except json.JSONDecodeError:
+        return {"healthy": False, "reason": shell.explain(result)}
+    return {"healthy": result.ok, **report}
+
+
+def backup(host: Host, folder: Path, drain_s: int, progress: Progress) -> list[Path]:
+    """Wait until everything received is stored, then copy the database: SQL dump and CSV files.
+
+    Args:
+        folder: ``provenance-data`` of the output folder; made if missing.
+        drain_s: limit in seconds for what is still on its way into the database.
+
+    Returns:
+        The files written.
+
+    Raises:
+        ProvenanceError: a step failed; files of earlier steps stay.
+    """
+    folder.mkdir(exist_ok=True)
+    drained = shell.run(host, command(host, "drain", "--timeout", str(drain_s)), timeout_s=drain_s + 30)
+    if not drained.ok:
+        raise ProvenanceError(
+            "records are still on their way into the database", where=host.key, why=shell.explain(drained)
+        )
+    dump = folder / "provenance_database.sql"
+    _fetched(shell.fetch(host, command(host, "dump", "--output", "-"), dump, timeout_s=BACKUP_S), "SQL dump")
+    progress(f"{dump.name}: {dump.stat().st_size} bytes")
+    tables = folder / ".csv.tar"
+    write = command(host, "export-csv", "--output", f"{DATA}.csv")
+    export = f"rm -rf {DATA}.csv && {write} >&2 && tar -C {DATA}.csv -cf - ."
+    try:
+        _fetched(shell.fetch(host, export, tables, timeout_s=BACKUP_S), "CSV export")
+        with tarfile.open(tables) as archive:
+            archive.extractall(folder, filter="data")
+            names = [member.name for member in archive.getmembers() if member.isfile()]
+    finally:
+        tables.unlink(missing_ok=True)
+    progress(f"{len(names)} CSV files")
+    return [dump, *(folder / name for name in sorted(names))]
+
+
+def _fetched(result: shell.Result, what: str) -> None:
+    if not result.ok:
+        raise ProvenanceError(f"the {what} failed", where=result.key, why=shell.explain(result))
+
+
+def command(host: Host, *arguments: str) -> str:
+    """Shell command that runs a subcommand of the service on its host."""
+    words = [host.interpreter, "-m", "e2c.provenance", arguments[0], "--data", DATA, *arguments[1:]]
+    return f"cd {PROGRAM} && PYTHONPATH={PROGRAM} {' '.join(shlex.quote(word) for word in words)}"
+
+
+def _address(host: Host, ipv: int) -> str:
+    address = host.addresses.v6 if ipv == 6 else host.addresses.v4
+    if address is None:
+        raise ProvenanceError(
+            f"the provenance host has no IPv{ipv} address",
+            where=host.key,
+            hint=f"Set `ipv: {10 - ipv}` under `provenance:`",
+        )
+    return address
+
+
+def _install_service(host: Host, archive: bytes, passwords: dict[str, str], plan: ProvenancePlan) -> None:
+    unpack = f"rm -rf {PROGRAM} && mkdir -p {PROGRAM} && tar -C {PROGRAM} -xzf - --no-same-owner"
+    shell.require(
+        {host.key: shell.run(host, unpack, stdin=archive, timeout_s=300)}, "installing the provenance service"
+    )
+    for path, data in ((CLIENTS, passwords), (DATAFLOW, {"dataflows": plan.dataflows})):
+        written = shell.put(host, json.dumps(data).encode(), path, mode=0o600)
+        shell.require({host.key: written}, f"writing {path}")
+
+
+def _start(host: Host, plan: ProvenancePlan) -> dict[str, Any]:
+    bind = [address for address in ("127.0.0.1", host.addresses.v4, host.addresses.v6) if address]
+    arguments = ["serve", "--dataflow", DATAFLOW, "--clients", CLIENTS, "--mqtt-port", str(PORT)]
+    arguments += ["--partitions", str(plan.parallelism)]
+    for address in bind:
+        arguments += ["--bind", address]
+    # The shell waits on the host itself: one round trip, and the end of the process is seen at once.
+    script = f"""
+: >{OUTPUT}
+({command(host, *arguments)}) </dev/null >{OUTPUT} 2>{OUTPUT}.err &
+server=$!
+for _ in $(seq {READY_S * 20}); do
+  grep -m1 '^ready' {OUTPUT} && exit 0
+  kill -0 $server 2>/dev/null || {{ tail -n 5 {OUTPUT}.err >&2; exit 1; }}
+  sleep 0.05
+done
+kill $server; echo 'not ready within {READY_S} s' >&2; tail -n 5 {OUTPUT}.err >&2; exit 124
+"""
+    result = shell.run(host, f"setsid bash -c {shlex.quote(script)}", timeout_s=READY_S + 30)
+    if not result.ok:
+        words = (result.stderr or result.stdout).strip().removeprefix("e2c.provenance: ").rstrip(".")
+        raise ProvenanceError(
+            "the provenance service did not start", where=host.key, why=words or f"exit code {result.rc}"
+        )
+    information: dict[str, Any] = json.loads(result.stdout.strip().removeprefix("ready"))
+    return information
+
+
+def _install_agents(
+    agents: list[Host],
+    variables: dict[str, dict[str, str]],
+    passwords: dict[str, str],
+    plan: ProvenancePlan,
+    bundle: bytes,
+) -> None:
+    dataflow = json.dumps({"dataflows": plan.dataflows}).encode()
+
+    def install(agent: Host) -> shell.Result:
+        lines = "".join(f"{name}={value}\n" for name, value in variables[agent.key].items())
+        secret = f"{agent.key}\n{passwords[agent.key]}\n"
+        files = {
+            BUNDLE: (bundle, 0o644),
+            f"{SETTINGS}/environment": (lines.encode(), 0o644),
+            f"{SETTINGS}/dataflow.json": (dataflow, 0o644),
+            f"{SETTINGS}/credentials": (secret.encode(), 0o600),
+        }
+        return shell.run(agent, _install_script(agent), stdin=_tar(files), timeout_s=120)
+
+    with ThreadPoolExecutor(min(shell.FORKS, max(1, len(agents)))) as pool:
+        shell.require(
+            {agent.key: result for agent, result in zip(agents, pool.map(install, agents), strict=True)},
+            "installing ProvLight",
+        )
+
+
+def _install_script(agent: Host) -> str:
+    site = f"{agent.interpreter} -c 'import site; print(site.getsitepackages()[0])'"
+    return f"""set -e
+tar -C / -xf - --no-same-owner
+folder=$({site}); mkdir -p "$folder"; echo {BUNDLE} >"$folder/provlight.pth"
+touch ~/.bashrc; sed -i '/# provlight$/d' ~/.bashrc
+{{ echo {shlex.quote(HOOK)}; cat ~/.bashrc; }} >~/.bashrc.part; mv ~/.bashrc.part ~/.bashrc
+echo {shlex.quote(HOOK)} >/etc/profile.d/provlight.sh
+"""
+
+
+def _tar(files: dict[str, tuple[bytes, int]]) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for path, (data, mode) in files.items():
+            member = tarfile.TarInfo(path.lstrip("/"))
+            member.size, member.mode = len(data), mode
+            archive.addfile(member, io.BytesIO(data))
+    return buffer.getvalue()
