@@ -1,0 +1,1 @@
+"""The front desk: commands, and the only room that prints."""

@@ -1,0 +1,138 @@
+"""``e2clab``: the commands and how their errors look."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import sys
+from types import FrameType
+from typing import Annotated, NoReturn
+
+import click
+import typer
+
+from e2c import __version__
+from e2c.cli import (
+    deploy,
+    execute,
+    finalize,
+    inspect,
+    layers_services,
+    network,
+    output,
+    provenance,
+    query,
+    release,
+    render,
+    workflow,
+)
+from e2c.errors import E2CError
+
+INTERRUPTED = 130
+TERMINATED = 143
+BROKEN_PIPE = 141
+OUR_FAULT = 70
+
+app = typer.Typer(
+    name="e2clab",
+    help="Edge-to-cloud experiments: rehearsed on a laptop, run on testbeds, with provenance that answers SQL.",
+    epilog="A scenario is a folder with layers_services.yaml, network.yaml and workflow.yaml.",
+    no_args_is_help=True,
+    add_completion=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+class TerminatedError(BaseException):
+    """SIGTERM or SIGHUP: unwinds as Ctrl-C does, so that everything acquired is released."""
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        render.data(f"e2clab {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main_options(
+    context: typer.Context,
+    testbed: Annotated[
+        str | None,
+        typer.Option(
+            envvar="E2C_TESTBED", help="Play every testbed of the scenario on this one: `local` is a rehearsal."
+        ),
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
+    _: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Options that hold for every command."""
+    context.obj = render.Desk(testbed=testbed, quiet=quiet)
+
+
+for module in (
+    deploy,
+    layers_services,
+    network,
+    workflow,
+    finalize,
+    release,
+    query,
+    inspect,
+    execute,
+    output,
+    provenance,
+):
+    module.register(app)
+
+
+def _terminate(_number: int, _frame: FrameType | None) -> NoReturn:
+    raise TerminatedError
+
+
+def main() -> NoReturn:
+    """Run the command line; every failure ends here as one message and an exit code."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _terminate)
+    sys.exit(_run())
+
+
+def _run() -> int:
+    try:
+        result = app(standalone_mode=False)
+        if result == INTERRUPTED:  # Typer turns Ctrl-C into this value
+            render.failure("interrupted")
+        return result if isinstance(result, int) else 0
+    except click.exceptions.Exit as leaving:
+        return leaving.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except TerminatedError:
+        render.failure("terminated")
+        return TERMINATED
+    except (KeyboardInterrupt, click.Abort):  # older versions of Typer
+        render.failure("interrupted")
+        return INTERRUPTED
+    except BrokenPipeError:
+        # the reader of our output has gone; the interpreter must not complain about it again at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+    except E2CError as error:
+        render.failure(str(error))
+        return error.exit_code
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            render.our_fault(error)
+            return OUR_FAULT
+        render.failure(
+            f"{error.filename or 'a file'} cannot be written: {error.strerror}. Free some space, then repeat"
+        )
+        return 1
+    except Exception as error:  # noqa: BLE001 - whatever is left is a fault of this program, and must look like one
+        render.our_fault(error)
+        return OUR_FAULT

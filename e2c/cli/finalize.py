@@ -1,0 +1,39 @@
+"""``e2clab finalize``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from e2c.cli import render
+from e2c.cli.arguments import Limit, ScenarioDir
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("finalize")(finalize)
+
+
+def finalize(
+    context: typer.Context,
+    scenario_dir: ScenarioDir,
+    limit: Limit = None,
+    destroy: Annotated[bool, typer.Option("--destroy", help="Release the hosts when all is saved.")] = False,
+) -> None:
+    """Save the results, once background tasks have ended.
+
+    First waits for the background tasks of `launch`, then runs the stage `finalize` of the workflow. The
+    provenance database is copied to provenance-data/ in the output folder, also when a task failed. It can be
+    queried until `e2clab destroy`.
+    """
+    from e2c.experiment import steps
+    from e2c.experiment.lock import locked
+
+    with locked(scenario_dir):
+        desk: render.Desk = context.obj
+        experiment = steps.take_up(scenario_dir, "finalize", desk)
+        steps.finalize(experiment, limit_s=limit)
+        if destroy:
+            steps.destroy(scenario_dir, desk)
+    render.data(str(experiment.folder))

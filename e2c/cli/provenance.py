@@ -1,0 +1,22 @@
+"""``e2clab provenance``: the provenance service by itself, without a scenario."""
+
+from __future__ import annotations
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    passed_on = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+    app.command("provenance", context_settings=passed_on)(provenance)
+
+
+def provenance(context: typer.Context) -> None:
+    """Run the provenance service by itself.
+
+    Everything after the word is passed on: `e2clab provenance serve --data DIR` starts broker, database and
+    translator on this machine, `e2clab provenance --help` shows the rest.
+    """
+    from e2c.provenance.__main__ import main
+
+    raise typer.Exit(main(context.args))

@@ -1,0 +1,127 @@
+"""What people and programs see: data on stdout, talk on stderr, colour only on a terminal."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from e2c.experiment.events import Event
+
+RED, YELLOW, GREEN, DIM, BOLD, PLAIN = "\x1b[31m", "\x1b[33m", "\x1b[32m", "\x1b[2m", "\x1b[1m", "\x1b[0m"
+CLEAR_LINE = "\r\x1b[K"
+
+
+def _coloured(stream: Any) -> bool:
+    return bool(stream.isatty()) and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
+
+
+def _paint(text: str, colour: str, stream: Any) -> str:
+    return f"{colour}{text}{PLAIN}" if _coloured(stream) else text
+
+
+def data(text: str) -> None:
+    """Print a result on stdout."""
+    print(text, flush=True)
+
+
+def data_json(value: Any) -> None:
+    """Print a result as JSON on stdout."""
+    data(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def note(text: str) -> None:
+    """Tell something on stderr."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def failure(text: str) -> None:
+    """Tell of a failure on stderr."""
+    clear = CLEAR_LINE if sys.stderr.isatty() else ""
+    between = "\n" if "\n" in text else " "  # places and excerpts of several lines start at the margin
+    note(f"{clear}{_paint('e2clab: error:', RED, sys.stderr)}{between}{text}")
+
+
+def our_fault(error: BaseException) -> None:
+    """Tell that this program itself failed, and where the details lie."""
+    with tempfile.NamedTemporaryFile("w", prefix="e2clab-fault-", suffix=".log", delete=False) as file:
+        traceback.print_exception(error, file=file)
+    note(
+        f"{_paint('e2clab: internal error:', RED, sys.stderr)} {type(error).__name__}: {error}\n"
+        f"This is a fault of e2clab, not of your scenario. Please report it with {file.name}"
+    )
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """Rows as text in aligned columns."""
+    texts = [[_cell(value) for value in row] for row in rows]
+    widths = [max([len(name), *(len(row[index]) for row in texts)]) for index, name in enumerate(columns)]
+    lines = ["  ".join(name.ljust(width) for name, width in zip(columns, widths, strict=True)).rstrip()]
+    lines.append("  ".join("-" * width for width in widths))
+    lines += ["  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in texts]
+    return "\n".join(lines)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(str, value))
+    return f"{value:.10g}" if isinstance(value, float) else str(value)
+
+
+@dataclass
+class Desk:
+    """What the options before the command ask for, and the observer that shows progress on stderr.
+
+    On a terminal what is being waited for is one line that changes in place; elsewhere it is written
+    once per :attr:`repeat_s`, so that a log stays readable.
+    """
+
+    testbed: str | None = None
+    quiet: bool = False
+    repeat_s: float = 15
+    began: float = field(default_factory=time.monotonic)
+    waited: tuple[str, float] = ("", 0.0)
+
+    def __call__(self, event: Event) -> None:
+        """Show one event."""
+        if self.quiet and event.kind != "warning" and not event.failed:
+            return
+        clock = f"{time.monotonic() - self.began:7.1f}s"
+        terminal = sys.stderr.isatty()
+        clear = CLEAR_LINE if terminal else ""
+        if event.kind == "wait":
+            self._wait(event, clock, terminal)
+            return
+        if event.kind == "phase" and event.phase != "release":
+            return
+        failed = event.failed and event.kind == "done"  # the reason comes last, once, as the command's error
+        text = f"{event.phase:9} {'failed' if failed else event.text}"
+        if event.seconds is not None:
+            text += _paint(f" ({event.seconds:.1f} s)", DIM, sys.stderr)
+        if event.kind == "warning":
+            text = _paint(f"warning: {event.text}", YELLOW, sys.stderr)
+        elif event.failed:
+            text = _paint(text, RED, sys.stderr)
+        elif event.kind == "done":
+            text = _paint(text, GREEN, sys.stderr)
+        note(f"{clear}{clock}  {text}")
+
+    def _wait(self, event: Event, clock: str, terminal: bool) -> None:
+        if terminal:
+            width = os.get_terminal_size(sys.stderr.fileno()).columns - 1
+            sys.stderr.write(f"{CLEAR_LINE}{f'{clock}  {event.phase:9} {event.text}'[:width]}")
+            sys.stderr.flush()
+            return
+        what, last = self.waited
+        if event.phase != what or time.monotonic() - last > self.repeat_s:
+            self.waited = (event.phase, time.monotonic())
+            note(f"{clock}  {event.phase:9} {event.text}")

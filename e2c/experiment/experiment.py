@@ -1,0 +1,148 @@
+"""An experiment at hand: its folder, plan and state, and how its phases are remembered."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from e2c import plugins
+from e2c.environments.base import Claim, Provider
+from e2c.errors import StateError
+from e2c.experiment import folder as folders
+from e2c.experiment import state as states
+from e2c.experiment.events import Event, Observer
+from e2c.experiment.interrupts import held_off
+from e2c.experiment.state import State
+from e2c.model.host import Host
+from e2c.model.plan import Plan
+
+PHASES = ("acquire", "connect", "serve", "emulate", "prepare", "launch", "finalize", "backup", "release")
+
+
+class Experiment:
+    """The state of one experiment; each change is on disk before the next step is taken.
+
+    Attributes:
+        folder: its output folder.
+        plan: what is deployed.
+        observe: receives the events.
+        adopted: an earlier command deployed it, so a failure of this one must not release it.
+    """
+
+    def __init__(self, folder: Path, state: State, plan: Plan, observe: Observer) -> None:
+        self.folder = folder
+        self.state = state
+        self.plan = plan
+        self.observe = observe
+        self.adopted = False
+
+    @property
+    def scenario(self) -> Path:
+        """The scenario folder."""
+        return Path(self.state.scenario)
+
+    @property
+    def hosts(self) -> dict[str, Host]:
+        """Acquired hosts by service key."""
+        return {host.key: host for host in self.state.hosts}
+
+    def update(self, **changes: Any) -> None:
+        """Change the state and write it."""
+        self.state = self.state.model_copy(update=changes)
+        states.save(self.folder, self.state)
+
+    def use_plan(self, plan: Plan) -> None:
+        """Take up a plan that was made again from edited files, and write it."""
+        if plan != self.plan:
+            self.plan = plan
+            states.save_plan(self.folder, plan)
+            self.update(plan_digest=plan.digest())
+
+    def progress(self, phase: str) -> Any:
+        """A function that turns clauses into events of a phase."""
+        return lambda text: self.observe(Event("step", phase, text))
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[dict[str, Any]]:
+        """Run a phase; when it ends well, remember it with the changes of state put into the mapping."""
+        self.observe(Event("phase", name, "begins"))
+        began = time.monotonic()
+        changes: dict[str, Any] = {}
+        try:
+            yield changes
+        except BaseException as error:
+            reason = str(error).splitlines()[0] if isinstance(error, Exception) and str(error) else "interrupted"
+            self.observe(Event("done", name, reason, failed=True, seconds=time.monotonic() - began))
+            raise
+        seconds = time.monotonic() - began
+        self.state = self.state.after(name, seconds, **changes)
+        states.save(self.folder, self.state)
+        self.observe(Event("done", name, "done", seconds=seconds))
+
+
+def provider(name: str) -> Provider:
+    """The installed provider of that name."""
+    made: Provider = plugins.load(plugins.ENVIRONMENTS, name)()
+    return made
+
+
+def find(scenario: Path, observe: Observer) -> Experiment | None:
+    """The newest experiment of a scenario, living or released; ``None`` where there never was one."""
+    folder = folders.latest(scenario)
+    if folder is None:
+        return None
+    return Experiment(folder, states.load(folder), states.load_plan(folder), observe)
+
+
+def living(scenario: Path, observe: Observer) -> Experiment:
+    """The experiment that holds hosts now.
+
+    Raises:
+        StateError: nothing is deployed.
+    """
+    experiment = find(scenario, observe)
+    first = f"Deploy first: `e2clab layers-services {scenario} ARTIFACTS_DIR`"
+    if experiment is None:
+        raise StateError("nothing is deployed", where=str(scenario), hint=first)
+    if experiment.state.released:
+        raise StateError(
+            "nothing is deployed any more",
+            where=str(scenario),
+            why=f"the last experiment was released; its results are in {experiment.folder}",
+            hint=first,
+        )
+    if not experiment.state.done("serve"):
+        raise StateError(
+            "the deployment was cut off before its services ran",
+            where=str(experiment.folder),
+            hint=f"Free what it holds with `e2clab destroy {scenario}`, then deploy again",
+        )
+    return experiment
+
+
+def orphans(scenario: Path) -> tuple[Claim, ...]:
+    """Claims that the testbeds themselves know for a scenario, whatever its state files say."""
+    names = plugins.names(plugins.ENVIRONMENTS)
+    return tuple(claim for name in names for claim in provider(name).find(str(scenario)))
+
+
+def release(claims: tuple[Claim, ...], observe: Observer) -> list[str]:
+    """Free the claims, all of them even when one fails; returns what was freed.
+
+    Raises:
+        StateError: one or more could not be freed; all others were.
+    """
+    freed: list[str] = []
+    failures: list[str] = []
+    with held_off(lambda text: observe(Event("warning", "release", text))):
+        for claim in claims:
+            try:
+                freed += provider(claim.provider).release(claim, lambda text: observe(Event("step", "release", text)))
+            except Exception as error:  # noqa: BLE001 - whatever goes wrong with one, the others must be freed
+                failures.append(f"{claim.provider}: {error}")
+    if failures:
+        raise StateError("not everything could be released", why="; ".join(failures), hint="Repeat `e2clab destroy`")
+    return freed

@@ -1,0 +1,79 @@
+"""Files of the output folder that tell what was deployed and how it can be reproduced."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import yaml
+
+from e2c import __version__
+from e2c.experiment.state import State, now, write_whole
+from e2c.model.host import Host
+from e2c.model.service import ServiceRecord
+
+LAYERS_FILE = "layers_services-validate.yaml"
+MANIFEST_FILE = "manifest.json"
+RECORDED = ("enoslib", "ansible-core", "paho-mqtt", "pymonetdb", "msgpack", "pydantic", "pyyaml", "typer")
+
+HEADER = """\
+# What was deployed. Use these service keys in network.yaml and workflow.yaml.
+"""
+
+
+def write_layers(folder: Path, layers: Iterable[str], hosts: Sequence[Host], services: Sequence[ServiceRecord]) -> None:
+    """Write ``layers_services-validate.yaml``: service keys and addresses per layer, services in the header."""
+    header = HEADER
+    for service in services:
+        header += f"# {service.name} on {service.host}: {', '.join(service.endpoints.values())}\n"
+    content = {layer: [{host.key: _addresses(host)} for host in hosts if host.layer == layer] for layer in layers}
+    write_whole(folder / LAYERS_FILE, header + yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
+
+
+def _addresses(host: Host) -> list[str]:
+    return [address for address in (host.addresses.v4, host.addresses.v6) if address] or [host.address]
+
+
+def write_manifest(folder: Path, state: State, inputs: Mapping[str, Path]) -> None:
+    """Write ``manifest.json``: versions, digests of all inputs, facts of the hosts, timings.
+
+    Args:
+        folder: output folder.
+        state: the experiment.
+        inputs: files whose content decides the experiment, by name.
+    """
+    content = {
+        "experiment": state.experiment,
+        "written": now(),
+        "e2c": __version__,
+        "python": platform.python_version(),
+        "controller": {"system": platform.platform(), "hostname": platform.node()},
+        "packages": {name: _version(name) for name in RECORDED},
+        "plan": state.plan_digest,
+        "testbed": state.testbed,
+        "netem": state.netem,
+        "inputs": {name: sha256(path) for name, path in inputs.items()},
+        "hosts": state.facts,
+        "phases": [record.model_dump() for record in state.phases],
+    }
+    write_whole(folder / MANIFEST_FILE, json.dumps(content, indent=1) + "\n")
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file's content, in hexadecimal."""
+    with path.open("rb") as file:
+        digest = hashlib.sha256()
+        while block := file.read(1 << 20):
+            digest.update(block)
+        return digest.hexdigest()

@@ -1,0 +1,248 @@
+"""Steps on a deployed experiment: shape its links, run its workflow, back up, release."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from e2c.config.load import read_scenario
+from e2c.emulation import apply, constraint, measure
+from e2c.errors import E2CError, StateError
+from e2c.experiment import results, work
+from e2c.experiment.deployment import deploy, files, read, undo
+from e2c.experiment.events import Event, Observer
+from e2c.experiment.experiment import Experiment, find, living, orphans, provider, release
+from e2c.experiment.log import attach
+from e2c.model.plan import Plan, Stage
+from e2c.plan.build import build
+from e2c.remote import shell
+from e2c.remote.results import TaskResult
+from e2c.services import provenance
+
+DRAIN_S = 120
+SCENARIO_FILES = ("layers_services", "network", "workflow", "workflow_env")
+
+
+def take_up(scenario: Path, command: str, observe: Observer) -> Experiment:
+    """The deployed experiment, with links and plays planned anew from the files as they are now.
+
+    Raises:
+        StateError: nothing is deployed, or ``layers_services.yaml`` was changed so that other hosts are needed.
+        ScenarioError: the files are wrong.
+    """
+    experiment = living(scenario, observe)
+    attach(experiment)
+    state, old = experiment.state, experiment.plan
+    read_in = read_scenario(scenario, Path(state.artifacts) if state.artifacts else None, need=files(scenario, command))
+    flows = old.provenance.dataflows if old.provenance else ()
+    plan = build(read_in, testbed=state.testbed, dataflows=flows)
+    if plan.hosts != old.hosts or plan.provenance != old.provenance:
+        raise StateError(
+            "layers_services.yaml asks for another deployment than the one that runs",
+            where=str(scenario),
+            hint=f"Release it first (`e2clab destroy {scenario}`) or undo the change",
+        )
+    experiment.use_plan(plan)
+    return experiment
+
+
+def emulate(experiment: Experiment) -> None:
+    """Shape the links of the plan, then measure them and compare.
+
+    Raises:
+        EmulationError: a link is not what was asked; the measurement is in ``network-validate/``.
+    """
+    with experiment.phase("emulate") as changes:
+        say = experiment.progress("emulate")
+        hosts = experiment.state.hosts
+        asked = constraint.constraints(experiment.plan.links, hosts)
+        if asked:
+            for claim in experiment.state.claims:
+                changes["netem"] = provider(claim.provider).enable_netem(claim, say)
+        apply.apply(asked, hosts, say)
+        measured = measure.measure(asked, hosts, experiment.folder / "network-validate", say)
+        changes["links"] = tuple(measured)
+
+
+def run_stage(experiment: Experiment, stage: Stage) -> list[TaskResult]:
+    """Run one stage of the workflow on the hosts.
+
+    Raises:
+        RemoteError: a task failed; all results are in ``workflow-validate.out``.
+    """
+    with experiment.phase(stage):
+        outcome = work.run_stage(
+            experiment.plan.plays,
+            stage,
+            experiment.state.hosts,
+            folder=experiment.folder,
+            extra_vars=_extra_vars(experiment, stage),
+            variables=_host_variables(experiment),
+            observe=experiment.observe,
+        )
+        begun = work.started(outcome, stage)
+        if begun:
+            experiment.update(background=(*experiment.state.background, *begun))
+        work.require(outcome, stage)
+    return outcome
+
+
+def _extra_vars(experiment: Experiment, stage: Stage) -> dict[str, Any]:
+    artifacts = experiment.state.artifacts or experiment.state.scenario
+    return {
+        "working_dir": str(experiment.folder) if stage == "finalize" else artifacts,
+        "scenario_dir": experiment.state.scenario,
+        "artifacts_dir": artifacts,
+        "current_repeat": 1,
+        "app_conf": "",
+    }
+
+
+def _host_variables(experiment: Experiment) -> dict[str, dict[str, Any]]:
+    variables = work.play_variables(experiment.plan.plays, experiment.state.hosts)
+    plan = experiment.plan.provenance
+    if plan is not None:
+        for key, values in provenance.environment(plan, experiment.hosts).items():
+            variables.setdefault(key, {})[work.ENVIRONMENT_VARIABLE] = values
+    return variables
+
+
+def wait_for_background(experiment: Experiment, limit_s: float | None) -> None:
+    """Wait until the background tasks of the workflow have ended; those that fail are reported by :func:`finalize`."""
+    if all(task.ended for task in experiment.state.background):
+        return
+    tasks = work.wait(
+        experiment.state.background,
+        experiment.hosts,
+        folder=experiment.folder,
+        limit_s=limit_s,
+        observe=experiment.observe,
+        save=lambda tasks: experiment.update(background=tasks),
+    )
+    experiment.update(background=tasks)
+
+
+def finalize(experiment: Experiment, *, limit_s: float | None) -> None:
+    """Wait for background tasks, run the stage ``finalize``, and back up everything.
+
+    What can be saved is saved even when the workflow failed; the failure is raised afterwards.
+
+    Raises:
+        RemoteError: a background task or a task of the stage failed.
+        ProvenanceError: the backup failed.
+    """
+    wait_for_background(experiment, limit_s)
+    failure: E2CError | None = None
+    try:
+        run_stage(experiment, "finalize")
+    except E2CError as error:
+        failure = error
+    back_up(experiment)
+    work.require_ended(experiment.state.background)
+    if failure is not None:
+        raise failure
+
+
+def back_up(experiment: Experiment) -> None:
+    """Copy the provenance database into the output folder and write the manifest."""
+    with experiment.phase("backup"):
+        for service in experiment.state.services:
+            if service.name == "provenance":
+                provenance.backup(
+                    experiment.hosts[service.host],
+                    experiment.folder / "provenance-data",
+                    DRAIN_S,
+                    experiment.progress("backup"),
+                )
+    results.write_manifest(experiment.folder, experiment.state, _inputs(experiment))
+
+
+def _inputs(experiment: Experiment) -> dict[str, Path]:
+    """Files that decide the experiment, by a name that does not depend on where they lie."""
+    names = [f"{name}{end}" for name in SCENARIO_FILES for end in (".yaml", ".yml")]
+    files = {name: experiment.scenario / name for name in names}
+    artifacts = Path(experiment.state.artifacts or experiment.scenario)
+    if artifacts != experiment.scenario:
+        files |= {f"artifacts/{path.relative_to(artifacts)}": path for path in sorted(artifacts.rglob("*"))}
+    return {name: path for name, path in files.items() if path.is_file()}
+
+
+def deploy_all(
+    scenario: Path,
+    artifacts: Path,
+    *,
+    testbed: str | None,
+    keep: bool,
+    destroy_after: bool,
+    limit_s: float | None,
+    observe: Observer,
+) -> Experiment:
+    """The whole life of an experiment but its release: deploy, emulate, prepare, launch, finalize.
+
+    After a failure, what can be saved is backed up, and what this call acquired is released unless ``keep``.
+    """
+    experiment = deploy(scenario, artifacts, testbed=testbed, keep=keep, command="deploy", observe=observe)
+    if experiment.state.done("emulate") or experiment.state.done("prepare"):
+        raise StateError(
+            "the experiment is deployed already and was worked with",
+            where=str(experiment.folder),
+            hint=f"Go on with single steps, or release it first: e2clab destroy {scenario}",
+        )
+    try:
+        emulate(experiment)
+        run_stage(experiment, "prepare")
+        run_stage(experiment, "launch")
+        finalize(experiment, limit_s=limit_s)
+    except BaseException:
+        try:
+            if not experiment.state.done("backup"):
+                _rescue(experiment)
+        finally:  # also when the rescue itself is interrupted
+            undo(experiment, keep)
+        raise
+    if destroy_after:
+        destroy(scenario, observe)
+    return experiment
+
+
+def _rescue(experiment: Experiment) -> None:
+    """After a failure: save what can be saved; a second failure is told, not raised over the first."""
+    try:
+        back_up(experiment)
+    except E2CError as error:
+        experiment.observe(Event("warning", "backup", str(error)))
+
+
+def destroy(scenario: Path, observe: Observer) -> list[str]:
+    """Release whatever a scenario holds, by its state and by what the testbeds themselves know.
+
+    Returns:
+        What was freed, one clause each; empty when there was nothing.
+
+    Raises:
+        StateError: something could not be freed.
+    """
+    freed: list[str] = []
+    try:
+        experiment = find(scenario, observe)
+    except StateError as error:
+        observe(Event("warning", "release", f"{error} The testbeds are asked instead."))
+        experiment = None
+    if experiment is not None and not experiment.state.released:
+        attach(experiment)
+        with experiment.phase("release") as changes:
+            shell.close(experiment.state.hosts)
+            freed += release(experiment.state.claims, experiment.observe)
+            changes["released"] = True
+    return freed + release(orphans(scenario), observe)
+
+
+def reset_links(experiment: Experiment) -> None:
+    """Remove the shaping of all links."""
+    apply.reset(experiment.state.hosts)
+    experiment.update(links=())
+
+
+def plan_only(scenario: Path, artifacts: Path | None, testbed: str | None, observe: Observer) -> Plan:
+    """What ``deploy`` would do; nothing is acquired."""
+    return read(scenario, artifacts, "deploy", observe, testbed)[1]

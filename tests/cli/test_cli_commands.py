@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+import typer
+
+from e2c.cli import reference
+from e2c.cli.app import app
+
+ROOT = Path(__file__).parents[2]
+GROUP = typer.main.get_command(app)
+assert isinstance(GROUP, click.Group)
+COMMANDS = sorted(GROUP.commands)
+
+
+def e2clab(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", "from e2c.cli.app import main; main()", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**os.environ, **environment},
+    )
+
+
+def test_the_reference_page_is_what_the_commands_say() -> None:
+    page = ROOT / "docs" / "reference" / "commands.md"
+    assert page.read_text() == reference.text() + "\n", "write it anew: python -m e2c.cli.reference"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_and_option_has_help(name: str) -> None:
+    command = GROUP.commands[name]
+    assert command.help
+    assert command.get_short_help_str(52).endswith((".", "service")), "its first sentence must fit one line"
+    assert "..." not in command.get_short_help_str(52)
+    for parameter in command.params:
+        if isinstance(parameter, click.Option):
+            assert parameter.help, parameter.name
+
+
+def test_help_loads_nothing_heavy() -> None:
+    heavy = "enoslib", "ansible", "pydantic", "pymonetdb", "paho", "yaml", "e2c.experiment"
+    code = f"import sys, e2c.cli.app; print([name for name in {heavy!r} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_a_wrong_command_line_is_2_and_says_what_is_known() -> None:
+    done = e2clab("deplow")
+    assert done.returncode == 2
+    assert "deplow" in done.stderr
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize("name", ["network", "finalize", "inspect", "get-output-dir"])
+def test_commands_on_a_scenario_that_was_never_deployed(name: str, tmp_path: Path) -> None:
+    done = e2clab(name, tmp_path)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert str(tmp_path) in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_destroying_nothing_is_fine_and_says_so(tmp_path: Path) -> None:
+    done = e2clab("destroy", tmp_path)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "nothing to release" in done.stderr
+
+
+def test_a_reader_that_goes_away_is_no_error_message() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", "from e2c.cli.app import main; main()", "--help"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.stderr is not None
+        words = process.stderr.read()
+    assert "Traceback" not in words
