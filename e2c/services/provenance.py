@@ -6,6 +6,7 @@ import io
 import json
 import secrets
 import shlex
+import shutil
 import tarfile
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -127,13 +128,24 @@ def backup(host: Host, folder: Path, drain_s: int, progress: Progress) -> list[P
     export = f"rm -rf {DATA}.csv && {write} >&2 && tar -C {DATA}.csv -cf - ."
     try:
         _fetched(shell.fetch(host, export, tables, timeout_s=BACKUP_S), "CSV export")
-        with tarfile.open(tables) as archive:
-            archive.extractall(folder, filter="data")
-            names = [member.name for member in archive.getmembers() if member.isfile()]
+        names = _unpack(tables, folder)
     finally:
         tables.unlink(missing_ok=True)
     progress(f"{len(names)} CSV files")
     return [dump, *(folder / name for name in sorted(names))]
+
+
+def _unpack(archive: Path, folder: Path) -> list[str]:
+    """Write the plain files of a flat archive into a folder, whatever paths a host gave them; returns their names."""
+    names = []
+    with tarfile.open(archive) as members:
+        for member in members:
+            content = members.extractfile(member) if member.isfile() else None
+            if content is not None:
+                names.append(Path(member.name).name)
+                with (folder / names[-1]).open("wb") as file:
+                    shutil.copyfileobj(content, file)
+    return names
 
 
 def _fetched(result: shell.Result, what: str) -> None:
