@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from provenance_parts import T0, Asker, Device, begin, client_row
 
@@ -43,6 +43,7 @@ texts = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]
 
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(values=st.lists(st.tuples(texts, st.none() | st.floats(), texts), min_size=1, max_size=20))
+@example(values=[("ends", 1.0, "a\r\nb\r\r\n\n\r\r"), ("none", None, "\r"), ("key\r\n", 2.0, "\r\n")])
 def test_any_text_and_float_is_stored_exactly(
     store: Store, ask: Asker, values: list[tuple[str, float | None, str]]
 ) -> None:
