@@ -27,9 +27,22 @@ TEXTS = [
     "tab\tbed",
     "\x01\x80\x9f",
     "日本語 🎉",
+    "carriage\r\nreturn\r",
     None,
 ]
-FLOATS = [0.1, 1 / 3, 5e-324, -1.7976931348623157e308, math.inf, -math.inf, math.nan, None, 123456789012345678.0, -0.0]
+FLOATS = [
+    0.1,
+    2.5,
+    1 / 3,
+    5e-324,
+    -1.7976931348623157e308,
+    math.inf,
+    -math.inf,
+    math.nan,
+    None,
+    123456789012345678.0,
+    -0.0,
+]
 
 OTHER = {**TUTORIAL, "tag": "other-flow"}
 
