@@ -202,7 +202,8 @@ def test_nothing_configured_is_said_once(run_python: Run, broker: Broker) -> Non
 
 
 FORKS = """
-import os, provlight
+import os, warnings, provlight
+warnings.simplefilter("ignore", DeprecationWarning)  # of Python 3.12 and later, about fork beside threads
 from provlight import Task, Workflow
 w = Workflow("w").begin()
 Task(1, w, "parent").begin()
