@@ -198,7 +198,7 @@ for _ in $(seq {READY_S * 20}); do
 done
 kill $server; echo 'not ready within {READY_S} s' >&2; tail -n 5 {OUTPUT}.err >&2; exit 124
 """
-    result = shell.run(host, f"setsid bash -c {shlex.quote(script)}", timeout_s=READY_S + 30)
+    result = shell.run(host, f"setsid --wait bash -c {shlex.quote(script)}", timeout_s=READY_S + 30)
     if not result.ok:
         words = (result.stderr or result.stdout).strip().removeprefix("e2c.provenance: ").rstrip(".")
         raise ProvenanceError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
@@ -150,12 +151,13 @@ def _answers(address: str, process: Process, deadline: float) -> bool:
     """Whether the ssh server that is this process greets there before the deadline (``time.monotonic``)."""
     pause = threading.Event()
     while (left := deadline - time.monotonic()) > 0 and kernel.start_time(process.pid) == process.start:
-        try:
-            with socket.create_connection((address, 22), timeout=left) as connection:
-                if connection.recv(7) == b"SSH-2.0":
-                    return True
-        except OSError:
-            pass  # sshd is not listening yet: the connection is refused at once
+        # until sshd listens, the connection is refused at once
+        with (
+            contextlib.suppress(OSError),
+            socket.create_connection((address, 22), timeout=left) as connection,
+        ):
+            if connection.recv(7) == b"SSH-2.0":
+                return True
         pause.wait(0.01)
     return False
 

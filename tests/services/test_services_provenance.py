@@ -1,0 +1,90 @@
+"""The provenance service on a real host: started, refused, backed up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from e2c.environments.local.provider import LocalProvider
+from e2c.errors import MissingToolError, ProvenanceError
+from e2c.model.host import Host
+from e2c.model.plan import PlannedHost, ProvenancePlan
+from e2c.provenance import libmonetdb
+from e2c.remote import shell
+from e2c.services import provenance
+from e2c.services.shipment import device_bundle, service_archive
+
+pytestmark = [pytest.mark.netns, pytest.mark.broker, pytest.mark.monetdb]
+
+KEYS = ("edge.worker.1.1", "provenance_service.1")
+PLAN = ProvenancePlan(
+    host=KEYS[1], agents=KEYS[:1], topics={KEYS[0]: 2}, ipv=6, parallelism=2, dataflow_spec="spec.py", dataflows=()
+)
+
+
+def quiet(_: str) -> None:
+    """Nobody watches."""
+
+
+@pytest.fixture
+def hosts(tmp_path: Path) -> Iterator[dict[str, Host]]:
+    local = LocalProvider()
+    try:
+        local.check()
+    except MissingToolError as error:
+        pytest.skip(str(error))
+    claim = local.claim(experiment=str(tmp_path), scenario=str(tmp_path), job_name="test", walltime_s=60)
+    planned = [PlannedHost(key=key, layer=None, service="x", testbed="local", provider="local") for key in KEYS]
+    try:
+        yield {host.key: host for host in local.acquire(claim, planned, quiet)}
+    finally:
+        local.release(claim, quiet)
+
+
+def test_agents_find_library_and_settings_in_every_kind_of_shell(hosts: dict[str, Host], tmp_path: Path) -> None:
+    record = provenance.deploy(PLAN, hosts, libmonetdb.fetch(), quiet)
+    server, agent = hosts[KEYS[1]], hosts[KEYS[0]]
+    assert record.endpoints["mqtt"] == f"mqtt://[{server.addresses.v6}]:1883"
+    assert provenance.health(server)["healthy"] is True
+    code = "import provlight, os; print(provlight.__name__, os.environ.get('PROVLIGHT_SERVER_TOPIC'))"
+    for line in (f'python -c "{code}"', f'bash -lc "python -c \\"{code}\\""', f'. ~/.bashrc && python3 -c "{code}"'):
+        result = shell.run(agent, line)
+        assert result.ok, result.stderr
+        assert result.stdout.strip() == "provlight 2", line
+    bare = shell.run(agent, f'env -i /usr/bin/python3 -c "{code}"')
+    assert bare.stdout.strip() == "provlight None"
+    assert shell.run(agent, "stat -c %a /etc/provlight/credentials").stdout.strip() == "600"
+
+    files = provenance.backup(server, tmp_path / "data", 20, quiet)
+    assert files[0].read_text().startswith("CREATE SCHEMA")
+    assert {"task.csv", "dataflow.csv"} <= {file.name for file in files}
+
+
+def test_a_port_in_use_is_one_sentence(hosts: dict[str, Host]) -> None:
+    server = hosts[KEYS[1]]
+    listen = "import socket; socket.create_server(('0.0.0.0', 1883)).accept()"
+    assert shell.run(server, f'setsid -f python3 -c "{listen}" >/dev/null 2>&1 </dev/null').ok
+    with pytest.raises(ProvenanceError) as caught:
+        provenance.deploy(PLAN, hosts, libmonetdb.fetch(), quiet)
+    words = str(caught.value)
+    assert "1883" in words
+    assert words.startswith(f"{KEYS[1]}: the provenance service did not start: ")
+    assert "\n" not in words
+    left = shell.run(server, "pgrep -af 'mosquitto|e2c.provenance' | grep -v pgrep")
+    assert left.stdout == ""
+
+
+def test_an_address_family_that_is_missing_is_said_before_anything_is_installed(hosts: dict[str, Host]) -> None:
+    server = hosts[KEYS[1]]
+    blind = server.model_copy(update={"addresses": server.addresses.model_copy(update={"v6": None})})
+    with pytest.raises(ProvenanceError, match=r"no IPv6 address.*ipv: 4"):
+        provenance.deploy(PLAN, {**hosts, KEYS[1]: blind}, Path("/nonexistent"), quiet)
+
+
+def test_archives_are_the_same_each_time() -> None:
+    libraries = libmonetdb.fetch()
+    assert len(service_archive(libraries)) > 1_000_000
+    assert device_bundle() == device_bundle()
+    assert len(device_bundle()) < 400_000
