@@ -7,6 +7,7 @@ sources give the same bytes.
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import io
 import os
@@ -63,17 +64,20 @@ def write(out: str, bundle: bytes) -> None:
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:
     """The command. Returns its exit code."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    if len(given) != 1:
-        sys.stderr.write("usage: python -m provlight.bundle OUT.zip (or - for the standard output)\n")
-        return 2
+    parser = argparse.ArgumentParser(
+        prog="python -m provlight.bundle",
+        description="Make one zip of the capture library, for the PYTHONPATH of a device: Python 3.7 or later, "
+        "no compiler, no network.",
+    )
+    parser.add_argument("out", metavar="OUT.zip", help="the file to write, or - for the standard output")
+    out = parser.parse_args(arguments).out
     try:
         bundle = build()
-        write(given[0], bundle)
+        write(out, bundle)
     except OSError as error:
         sys.stderr.write("the bundle cannot be made: {}\n".format(error))
         return 1
-    sys.stderr.write("{} {} bytes\n".format(given[0], len(bundle)))
+    sys.stderr.write("{} {} bytes\n".format(out, len(bundle)))
     return 0
 
 

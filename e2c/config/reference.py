@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -135,5 +135,12 @@ def _codes() -> str:
     return "\n".join([*lines, *(f"| `{code}` | {meaning} |" for code, meaning in CODES.items())]) + "\n"
 
 
+def main() -> None:
+    """``python -m e2c.config.reference [PAGE]``."""
+    parser = argparse.ArgumentParser(prog="python -m e2c.config.reference", description=__doc__)
+    parser.add_argument("page", metavar="PAGE", type=Path, nargs="?", default=Path(PAGE))
+    parser.parse_args().page.write_text(text())
+
+
 if __name__ == "__main__":
-    Path(sys.argv[1] if len(sys.argv) > 1 else PAGE).write_text(text())
+    main()

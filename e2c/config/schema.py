@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -50,5 +50,12 @@ def _tidy(node: Any) -> None:
         _tidy(inner)
 
 
+def main() -> None:
+    """``python -m e2c.config.schema [FOLDER]``."""
+    parser = argparse.ArgumentParser(prog="python -m e2c.config.schema", description=write.__doc__)
+    parser.add_argument("folder", metavar="FOLDER", type=Path, nargs="?", default=Path("schemas"))
+    write(parser.parse_args().folder)
+
+
 if __name__ == "__main__":
-    write(Path(sys.argv[1] if len(sys.argv) > 1 else "schemas"))
+    main()

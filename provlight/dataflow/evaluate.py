@@ -6,6 +6,7 @@ are. What the specification prints goes to the standard error. A failure is one 
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import runpy
@@ -82,16 +83,19 @@ def evaluate(path: str) -> List[Dict[str, Any]]:
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:
     """The command. Returns its exit code."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    if len(given) != 1:
-        sys.stderr.write("usage: python -m provlight.dataflow.evaluate FILE\n")
-        return 2
+    parser = argparse.ArgumentParser(
+        prog="python -m provlight.dataflow.evaluate",
+        description="Run a dataflow specification and print what it declares as JSON. Modules of dfa_lib_python are "
+        "provided; whatever the specification prints goes to standard error.",
+    )
+    parser.add_argument("file", metavar="FILE", help="the specification, a Python file")
+    specification = parser.parse_args(arguments).file
     # Also what programs started by the specification print must not mix with the document.
     sys.stdout.flush()
     document_fd = os.dup(1)
     os.dup2(2, 1)
     try:
-        flows = evaluate(given[0])
+        flows = evaluate(specification)
     except SpecificationError as error:
         sys.stdout.flush()
         sys.stderr.write("{}\n".format(error))
