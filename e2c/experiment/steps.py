@@ -15,7 +15,7 @@ from e2c.experiment.experiment import Experiment, find, living, orphans, provide
 from e2c.experiment.log import attach
 from e2c.model.plan import Plan, Stage
 from e2c.plan.build import build
-from e2c.remote import shell
+from e2c.remote import playbook, shell
 from e2c.remote.results import TaskResult
 from e2c.services import provenance
 
@@ -231,6 +231,7 @@ def destroy(scenario: Path, observe: Observer) -> list[str]:
     if experiment is not None and not experiment.state.released:
         attach(experiment)
         with experiment.phase("release") as changes:
+            playbook.clear(experiment.folder)
             shell.close(experiment.state.hosts)
             freed += release(experiment.state.claims, experiment.observe)
             changes["released"] = True

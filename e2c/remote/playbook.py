@@ -7,6 +7,7 @@ import ctypes
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from e2c.remote.shell import CONNECT_TIMEOUT_S, control_path
 FORKS = 25
 STOP_GRACE_S = 10
 PR_SET_PDEATHSIG = 1
+_TEMPORARY = ".ansible-"
 CALLBACK_DIR = Path(__file__).with_name("callback")
 
 Observer = Callable[[dict[str, Any]], None]
@@ -82,7 +84,7 @@ def run(
     Raises:
         RemoteError: Ansible refused the plays as a whole (unknown module, bad syntax ...).
     """
-    with TemporaryDirectory(dir=work_dir, prefix="ansible-") as folder:
+    with TemporaryDirectory(dir=work_dir, prefix=_TEMPORARY) as folder:
         playbook, hosts_file, vars_file = (Path(folder, name) for name in ("play.json", "hosts.json", "vars.json"))
         config = Path(folder, "ansible.cfg")
         config.touch()
@@ -123,6 +125,12 @@ def run(
     if process.returncode != 0 and not any(result.failed for result in results):
         raise RemoteError("Ansible refused the workflow", why=refusal(said) or f"exit code {process.returncode}")
     return results
+
+
+def clear(work_dir: Path) -> None:
+    """Remove the temporary files of runs that were killed."""
+    for folder in work_dir.glob(f"{_TEMPORARY}*"):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _results(events: Iterator[str], observe: Observer) -> list[TaskResult]:

@@ -161,6 +161,7 @@ def test_killed_in_a_phase_then_destroyed_leaves_nothing(scenario: Path, step: s
     assert freed.returncode == 0, freed.stderr
     assert traces(scenario) == []
     assert "nothing to release" in run_e2clab("destroy", scenario).stderr
+    assert list(scenario.glob("*/.ansible-*")) == []
 
 
 def test_an_interrupt_releases_everything(scenario: Path) -> None:
