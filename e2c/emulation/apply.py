@@ -1,82 +1,78 @@
-"""Puts constraints on hosts through EnOSlib, and makes sure that they are there."""
+"""Puts constraints on hosts, one ssh each, and makes sure that they are there."""
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
+import re
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
+from e2c.emulation import commands
 from e2c.emulation.constraint import Constraint
-from e2c.emulation.enforce import Node, Order, Rule
-from e2c.emulation.readback import Shape, listing, shapes
+from e2c.emulation.readback import Shape, shapes
 from e2c.errors import EmulationError
 from e2c.model.host import Host
-from e2c.remote import playbook, shell
+from e2c.remote import shell
 
 Progress = Callable[[str], None]
+Interface = tuple[str, str]
+"""A host's key and the name of the interface there."""
 
-_LIMIT_S = 300.0
-_COMMAND_LIMIT_S = 60.0
-_MOST_FORKS = 25
-_CONNECTION = ("ansible_host", "ansible_user", "ansible_port", "ansible_ssh_private_key_file")
-"""Host variables that EnOSlib makes itself."""
+_LIMIT_S = 120.0
+_SHOWN = 200  # characters of what one host said
+_NEEDED = "Hosts need `tc` (package iproute2), the rights of root, and netem, htb and u32 in their kernel"
+_FAILED_LINE = re.compile(r"Command failed -:(\d+)")
 
 
 def apply(asked: Sequence[Constraint], hosts: Sequence[Host], progress: Progress) -> None:
     """Make the constraints, all and only these, hold on the hosts; may be called again, with others too.
 
     Raises:
-        EmulationError: EnOSlib failed, or a host has not what it was given.
+        EmulationError: ``tc`` refused, or a host has not what it was given.
         RemoteError: a host does not answer.
     """
+    by_interface = _by_interface(asked)
     sources = {constraint.source for constraint in asked}
     reset([host for host in hosts if host.key not in sources])
     if not asked:
         return
     progress(f"shaping what {len(sources)} of {len(hosts)} hosts send ({len(asked)} constraints)")
-    _enforce(asked, hosts)
-    verify(asked, read_back(asked, hosts))
+    scripts = {
+        (key, device): commands.script(device, own) + commands.listing(device)
+        for (key, device), own in by_interface.items()
+    }
+    verify(asked, _told(scripts, hosts, "shaping links"))
 
 
 def reset(hosts: Sequence[Host]) -> None:
     """Remove all shaping from the hosts' interfaces; a second time changes nothing.
 
     Raises:
+        EmulationError: a host's links are still shaped.
         RemoteError: a host does not answer.
     """
-    commands = {
-        host: "; ".join(f"tc qdisc del dev {interface.device} root 2>/dev/null" for interface in host.interfaces)
-        + "; true"
+    scripts = {
+        host: commands.removal(interface.device for interface in host.interfaces).encode()
         for host in hosts
         if host.interfaces
     }
-    shell.require(shell.run_each(commands, timeout_s=_COMMAND_LIMIT_S), "removing the shaping of links")
+    results = shell.run_each(dict.fromkeys(scripts, commands.REMOVAL), stdin=scripts, timeout_s=_LIMIT_S)
+    _require_answers(results, "removing the shaping of links")
+    left = {key: result for key, result in results.items() if result.rc > 1 or "qdisc netem" in result.stdout}
+    _refuse({key: _words(result.stdout, "") for key, result in left.items()}, "removing the shaping of links", _NEEDED)
 
 
 def read_back(asked: Sequence[Constraint], hosts: Sequence[Host]) -> dict[tuple[str, str, str], Shape]:
     """What ``tc`` reports on every shaped interface: by host, device and destination address.
 
     Raises:
+        EmulationError: ``tc`` fails.
         RemoteError: a host does not answer.
     """
-    known = {host.key: host for host in hosts}
-    devices = sorted({(constraint.source, constraint.device) for constraint in asked})
-    found = {}
-    for device in sorted({device for _, device in devices}):
-        sources = [known[key] for key, other in devices if other == device]
-        results = shell.run_all(sources, listing(device), timeout_s=_COMMAND_LIMIT_S)
-        shell.require(results, "reading the shaping of links back", hint="`tc` (package iproute2) must be there")
-        for key, result in results.items():
-            found.update({(key, device, target): shape for target, shape in shapes(result.stdout).items()})
-    return found
+    scripts = {interface: commands.listing(interface[1]) for interface in _by_interface(asked)}
+    return _told(scripts, hosts, "reading the shaping of links back")
 
 
 def verify(asked: Sequence[Constraint], found: Mapping[tuple[str, str, str], Shape]) -> None:
-    """Compare what is asked with what ``tc`` reports; EnOSlib says nothing when, say, the kernel lacks netem.
+    """Compare what is asked with what ``tc`` reports.
 
     Raises:
         EmulationError: they differ; names the first pair.
@@ -115,63 +111,46 @@ def _agrees(constraint: Constraint, shape: Shape) -> bool:
     )
 
 
-def _enforce(asked: Sequence[Constraint], hosts: Sequence[Host]) -> None:
-    order = Order(
-        nodes=_nodes(asked, hosts),
-        rules=[
-            Rule(source=c.source, destination=c.destination, delay=c.delay, rate=c.rate, loss=c.loss)
-            for c in {(c.source, c.destination): c for c in asked}.values()
-        ],
-        forks=max(5, min(_MOST_FORKS, len(hosts))),
-    )
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
-    # Beside the testbed's sockets where it has a place for them: what a killed controller leaves goes with the testbed.
-    with TemporaryDirectory(prefix="e2c-netem-", dir=hosts[0].control_dir) as folder:
-        config = Path(folder, "ansible.cfg")  # one of the user's would make runs differ between machines
-        config.touch()
-        environment |= {
-            "ANSIBLE_CONFIG": str(config),
-            "ANSIBLE_LOCAL_TEMP": str(Path(folder, "local")),
-            "ANSIBLE_PIPELINING": "True",
-            "PYTHONWARNINGS": "ignore",
-        }
-        try:
-            done = subprocess.run(
-                [sys.executable, "-m", "e2c.emulation.enforce"],
-                input=json.dumps(order),
-                capture_output=True,
-                text=True,
-                cwd=folder,
-                env=environment,
-                timeout=_LIMIT_S,
-                check=False,
-            )
-        except subprocess.TimeoutExpired as late:
-            raise EmulationError(
-                "links were not shaped in time", why=f"{late.timeout:.0f} s have passed", hint="Try again"
-            ) from late
-    if done.returncode != 0:
-        words = [line for line in done.stderr.splitlines() if line.strip()]
+def _by_interface(asked: Sequence[Constraint]) -> dict[Interface, list[Constraint]]:
+    found: dict[Interface, list[Constraint]] = {}
+    for constraint in asked:
+        found.setdefault((constraint.source, constraint.device), []).append(constraint)
+    return found
+
+
+def _told(scripts: Mapping[Interface, str], hosts: Sequence[Host], doing: str) -> dict[tuple[str, str, str], Shape]:
+    """Run scripts that end with a listing; hosts that have one interface, as most have, are asked all at once."""
+    known = {host.key: host for host in hosts}
+    found = {}
+    for device in sorted({device for _, device in scripts}):
+        texts = {known[key]: text for (key, other), text in scripts.items() if other == device}
+        inputs = {host: text.encode() for host, text in texts.items()}
+        results = shell.run_each(dict.fromkeys(texts, commands.BATCH), stdin=inputs, timeout_s=_LIMIT_S)
+        _require_answers(results, doing)
+        said = {host.key: _words(results[host.key].stderr, text) for host, text in texts.items()}
+        _refuse({key: words for key, words in said.items() if not results[key].ok}, doing, _NEEDED)
+        for key, result in results.items():
+            found.update({(key, device, target): shape for target, shape in shapes(result.stdout).items()})
+    return found
+
+
+def _require_answers(results: Mapping[str, shell.Result], doing: str) -> None:
+    shell.require({k: r for k, r in results.items() if r.rc in (shell.SSH_FAILED, shell.TIMED_OUT)}, doing)
+
+
+def _refuse(said: Mapping[str, str], doing: str, hint: str) -> None:
+    if said:
         raise EmulationError(
-            "EnOSlib could not shape the links",
-            why=words[-1].strip() if words else f"exit code {done.returncode}",
-            hint="Check that every host answers (e2clab exec) and has `tc` (package iproute2)",
+            f"{doing} failed",
+            why=shell.some([f"{key}: {words}" for key, words in said.items()], "; "),
+            hint=hint,
         )
 
 
-def _nodes(asked: Sequence[Constraint], hosts: Sequence[Host]) -> list[Node]:
-    involved = {key for constraint in asked for key in (constraint.source, constraint.destination)}
-    chosen = [host for host in hosts if host.key in involved]
-    variables = playbook.inventory(chosen, {})["all"]["hosts"]
-    return [
-        Node(
-            key=host.key,
-            address=host.address,
-            user=host.user,
-            port=host.port,
-            keyfile=host.keyfile,
-            extra={name: value for name, value in variables[host.key].items() if name not in _CONNECTION},
-            devices={interface.device: list(interface.addresses) for interface in host.interfaces},
-        )
-        for host in chosen
-    ]
+def _words(said: str, script: str) -> str:
+    """What ``tc`` said, and which command of the script it said it of."""
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    words = "; ".join(line for line in lines if not _FAILED_LINE.fullmatch(line))[:_SHOWN] or "tc failed without a word"
+    failed = [int(found[1]) for line in lines if (found := _FAILED_LINE.fullmatch(line))]
+    commanded = script.splitlines()[failed[0] - 1 :][:1] if failed else []
+    return f"{words} (tc {commanded[0]})" if commanded else words

@@ -28,15 +28,10 @@ class Shape:
     words: str
 
 
-def listing(device: str) -> str:
-    """Command whose output :func:`shapes` reads."""
-    return f"tc qdisc show dev {device} && tc class show dev {device} && tc filter show dev {device}"
-
-
 def shapes(text: str) -> dict[str, Shape]:
     """The shape per destination address, from the listing of an interface shaped by htb, netem and u32 filters.
 
-    A class without netem is not in it: the kernel may lack netem, and EnOSlib does not notice.
+    A class without netem is not in it: nothing would delay what is sent there.
     """
     leaves: dict[str, tuple[float, float, str]] = {}
     rates: dict[str, tuple[float, str]] = {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ from e2c.model.host import Host
 
 CONNECT_TIMEOUT_S = 10
 FORKS = 20
+MOST_NAMED = 5
 SSH_FAILED = 255
 TIMED_OUT = 124  # what timeout(1) answers
 
@@ -88,27 +89,42 @@ def run_all(hosts: Iterable[Host], command: str, *, stdin: bytes = b"", timeout_
     return run_each(dict.fromkeys(hosts, command), stdin=stdin, timeout_s=timeout_s)
 
 
-def run_each(commands: Mapping[Host, str], *, stdin: bytes = b"", timeout_s: float = 60) -> dict[str, Result]:
-    """Run a command of its own on each host, at once; results in the order given."""
+def run_each(
+    commands: Mapping[Host, str], *, stdin: bytes | Mapping[Host, bytes] = b"", timeout_s: float = 60
+) -> dict[str, Result]:
+    """Run a command of its own on each host, at once; results in the order given.
+
+    Args:
+        commands: text for each host's login shell.
+        stdin: bytes for every standard input, or each host's own.
+        timeout_s: limit in seconds for each.
+    """
     if not commands:
         return {}
+    inputs = dict.fromkeys(commands, stdin) if isinstance(stdin, bytes) else stdin
     with ThreadPoolExecutor(min(FORKS, len(commands)), thread_name_prefix="ssh") as pool:
         futures = {
-            host.key: pool.submit(run, host, command, stdin=stdin, timeout_s=timeout_s)
+            host.key: pool.submit(run, host, command, stdin=inputs[host], timeout_s=timeout_s)
             for host, command in commands.items()
         }
         return {key: future.result() for key, future in futures.items()}
 
 
 def require(results: Mapping[str, Result], doing: str, *, hint: str | None = None) -> None:
-    """Raise one :class:`RemoteError` that names every host where a command failed."""
+    """Raise one :class:`RemoteError` that names the hosts where a command failed, five of them at most."""
     failed = [result for result in results.values() if not result.ok]
     if failed:
         raise RemoteError(
-            f"{doing} failed on {', '.join(result.key for result in failed)}",
-            why="; ".join(f"{result.key}: {explain(result)}" for result in failed),
+            f"{doing} failed on {some([result.key for result in failed], ', ')}",
+            why="; ".join(f"{result.key}: {explain(result)}" for result in failed[:MOST_NAMED]),
             hint=hint,
         )
+
+
+def some(words: Sequence[str], separator: str) -> str:
+    """The first five, and how many more there are."""
+    more = len(words) - MOST_NAMED
+    return separator.join(words[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def explain(result: Result) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import pytest
 
@@ -16,15 +17,15 @@ from e2c.model.plan import PlannedHost
 KEYS = ("cloud.master.1.1", "edge.client.1.1", "edge.client.1.2", "fog.gateway.1.1")
 
 
-@pytest.fixture(scope="session")
-def testbed() -> Iterator[tuple[Host, ...]]:
-    """Four local hosts on which ``tc ... netem`` works."""
+@contextmanager
+def standing(keys: Sequence[str]) -> Iterator[tuple[Host, ...]]:
+    """Local hosts on which ``tc ... netem`` works."""
     provider = plugins.load(plugins.ENVIRONMENTS, "local")()
     claim = provider.claim(experiment=f"test {uuid.uuid4()}", scenario="/no/such", job_name="test", walltime_s=600)
     claim = claim.model_copy(update={"resources": {**claim.resources, "netem": "auto"}})
     planned = [
         PlannedHost(key=key, layer=key.split(".")[0], service=key.split(".")[1], testbed="local", provider="local")
-        for key in KEYS
+        for key in keys
     ]
     try:
         try:
@@ -35,6 +36,20 @@ def testbed() -> Iterator[tuple[Host, ...]]:
         yield hosts
     finally:
         provider.release(claim, print)
+
+
+@pytest.fixture(scope="session")
+def testbed() -> Iterator[tuple[Host, ...]]:
+    """Four hosts."""
+    with standing(KEYS) as hosts:
+        yield hosts
+
+
+@pytest.fixture
+def dozen() -> Iterator[tuple[Host, ...]]:
+    """Twelve hosts, six in the cloud and six at the edge."""
+    with standing([f"{layer}.host.1.{number}" for layer in ("cloud", "edge") for number in range(1, 7)]) as hosts:
+        yield hosts
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Links shaped by EnOSlib on real hosts, and measured."""
+"""Links shaped on real hosts, and measured."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import yaml
 
 from e2c.emulation import apply, measure
 from e2c.emulation.constraint import constraints
-from e2c.errors import EmulationError, MissingToolError
+from e2c.errors import EmulationError, MissingToolError, RemoteError
 from e2c.model.host import Host
 from e2c.model.plan import PlannedLink
 from e2c.remote import shell
@@ -130,8 +130,33 @@ def test_nothing_asked_is_nothing_written(hosts: Hosts, tmp_path: Path) -> None:
     assert not (tmp_path / "network-validate").exists()
 
 
-def test_a_host_that_enoslib_cannot_use_is_an_error(hosts: Hosts) -> None:
+def test_many_hosts_to_many_and_then_others(dozen: Hosts, tmp_path: Path) -> None:
+    first = constraints([link("cloud", "edge", dozen, delay_ms=20.0, rate_kbit=1e5, symmetric=True)], dozen)
+    assert len(first) == 72
+    apply.apply(first, dozen, quiet)
+    assert netem_on(dozen) == {host.key for host in dozen}
+    (row,) = measure.measure(first, dozen, tmp_path, quiet)
+    assert (row["verdict"], row["expected_rtt_ms"], len(row["pairs"])) == ("ok", 40, 6)
+    second = constraints([link("edge", "edge", dozen, delay_ms=3.0)], dozen)
+    apply.apply(second, dozen, quiet)
+    assert netem_on(dozen) == {host.key for host in dozen if host.key.startswith("edge")}
+    told = apply.read_back(second, dozen)
+    assert len(told) == 2 * 6 * 5
+    assert {shape.delay_ms for shape in told.values()} == {3}
+
+
+def test_hosts_that_do_not_answer_are_named(hosts: Hosts) -> None:
     asked = constraints([link("cloud", "fog", hosts, delay_ms=5.0)], hosts)
     deaf = [host.model_copy(update={"port": 9, "control_dir": None}) if "cloud" in host.key else host for host in hosts]
-    with pytest.raises(EmulationError, match=r"EnOSlib could not shape the links"):
+    with pytest.raises(RemoteError, match=r"shaping links failed on cloud.master.1.1: .*ssh: .*refused"):
         apply.apply(asked, deaf, quiet)
+
+
+def test_what_tc_refuses_is_told_in_its_own_words(hosts: Hosts) -> None:
+    (asked,) = constraints([link("cloud", "fog", hosts, delay_ms=5.0)], hosts)
+    with pytest.raises(EmulationError) as caught:
+        apply.apply([asked.model_copy(update={"v4": "10.0.0.999"})], hosts, quiet)
+    assert "shaping links failed: cloud.master.1.1: " in str(caught.value)
+    assert "10.0.0.999" in str(caught.value)
+    with pytest.raises(EmulationError, match=r"Cannot find device.*tc qdisc replace dev eth7 root pfifo"):
+        apply.apply([asked.model_copy(update={"device": "eth7"})], hosts, quiet)

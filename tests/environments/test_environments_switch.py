@@ -12,10 +12,10 @@ from environments_lab import THREE, Lab
 from environments_traces import namespace_inodes, traces
 
 from e2c.environments.local import registry, requirements, switch
-from e2c.environments.local.tcshim import for_switch
+from e2c.environments.local.tcshim import batch_file, for_switch, parts
 from e2c.errors import MissingToolError, TestbedError
 from e2c.model.host import Host
-from e2c.remote.shell import run, run_all
+from e2c.remote.shell import run, run_all, run_each
 
 CLOUD, EDGE, OTHER = THREE
 Shaped = Callable[[], tuple[Lab, dict[str, Host]]]
@@ -108,6 +108,43 @@ class TestShaping:
         assert run(hosts[OTHER], "set -e; " + "; ".join(script)).ok
         assert run(hosts[OTHER], "tc class show dev eth0").stdout.count("class htb") == 80
         assert run(hosts[OTHER], "tc filter show dev eth0").stdout.count("flowid") == 80
+
+    def test_batches_are_run_as_a_whole_wherever_they_belong(self, hosts: dict[str, Host]) -> None:
+        def tc(arguments: str, script: str) -> tuple[int, str, str]:
+            done = run(hosts[CLOUD], f"tc {arguments}", stdin=script.encode())
+            return done.rc, done.stdout, done.stderr
+
+        good = (
+            "qdisc add dev eth0 root handle 1: htb\n\n# one\nclass add dev eth0 parent 1: classid 1:1 htb rate 1mbit\n"
+        )
+        bad = "class add dev eth0 parent 7: classid 7:1 htb rate 1mbit\n"
+        assert tc("-batch -", good) == (0, "", "")
+        assert "rate 1Mbit" in tc("-batch -", "class show dev eth0\n")[1]
+        code, out, err = tc("-b -", f"qdisc show dev eth0\nqdisc show dev lo\n{bad}qdisc show dev eth0\n")
+        assert (code, out.count("htb 1:"), "noqueue" in out, "Command failed -:3" in err) == (1, 1, True, True)
+        code, out, err = tc("-force -batch -", f"{bad}qdisc show dev eth0\n")
+        assert (code, "htb 1:" in out, "Command failed -:1" in err) == (1, True, True)
+        done = run(hosts[CLOUD], "cat >/tmp/rules && tc -batch /tmp/rules", stdin=bad.encode())
+        assert (done.rc, "Command failed /tmp/rules:1" in done.stderr) == (1, True)
+        assert tc("-batch -", "qdisc del dev eth0 root\n") == (0, "", "")
+
+    def test_large_batches_from_all_hosts_at_once(self, hosts: dict[str, Host]) -> None:
+        lines = ["qdisc replace dev eth0 root pfifo", "qdisc replace dev eth0 root handle 1: htb"]
+        for n in range(1, 251):
+            lines.append(f"class add dev eth0 parent 1: classid 1:{n:x} htb rate 1gbit")
+            lines.append(f"filter add dev eth0 parent 1: protocol ip u32 match ip dst 10.0.0.{n} flowid 1:{n:x}")
+        script = "\n".join([*lines, "class show dev eth0", "filter show dev eth0\n"]).encode()
+        for _ in range(2):  # replaced, the second time
+            done = run_each(dict.fromkeys(hosts.values(), "tc -batch -"), stdin=dict.fromkeys(hosts.values(), script))
+            for result in done.values():
+                assert (result.rc, result.stderr) == (0, "")
+                assert (result.stdout.count("class htb"), result.stdout.count("flowid")) == (250, 250)
+
+    def test_a_crowd_is_answered_in_turn(self, hosts: dict[str, Host]) -> None:
+        crowd = "for i in $(seq 40); do tc qdisc show dev eth0 & done; wait"
+        told = run_all(hosts.values(), f"tc qdisc add dev eth0 root netem delay 1ms && {crowd}")
+        for result in told.values():
+            assert (result.rc, result.stderr, result.stdout.count("delay 1ms")) == (0, "", 40)
 
     def test_a_shaped_rate_holds(self, hosts: dict[str, Host]) -> None:
         if requirements.host_program("iperf3") is None:
@@ -253,6 +290,28 @@ def test_which_commands_concern_the_switch() -> None:
     }
     found = {line: for_switch(line.split()) for line in to}
     assert {line: " ".join(words) if words else None for line, words in found.items()} == to
+
+
+def test_a_batch_is_recognised() -> None:
+    to = {
+        "-batch -": ([], "-"),
+        "-force -b rules": (["-force"], "rules"),
+        "-ba -": ([], "-"),
+        "-batch": None,
+        "qdisc show": None,
+        "-s qdisc show dev -batch": None,
+    }
+    assert {line: batch_file(line.split()) for line in to} == to
+
+
+def test_a_batch_is_cut_where_its_destination_changes() -> None:
+    text = "qdisc show\n\nqdisc add dev eth0 root \\\n netem\nqdisc show dev lo\n# a remark\nclass show dev eth0"
+    assert parts(text) == [
+        (True, "qdisc show dev eth0\n\n\nqdisc add dev eth0 root   netem\n"),
+        (False, "\n\n\n\nqdisc show dev lo\n# a remark\n"),
+        (True, "\n\n\n\n\n\nclass show dev eth0\n"),
+    ]
+    assert parts("") == []
 
 
 def test_the_probe_says_what_the_kernel_says(possible: None) -> None:

@@ -57,7 +57,7 @@ def choose_mode(claim: Claim) -> str:
 
 
 def kernel_has_netem() -> bool:
-    """Try what EnOSlib's emulation does, on the loopback interface of a scratch network namespace."""
+    """Try what shaping a link takes, on the loopback interface of a scratch network namespace."""
     unshare, tc = requirements.program("unshare"), requirements.program("tc")
     if unshare is None or tc is None:
         return False

@@ -23,6 +23,9 @@ import socket
 import struct
 import subprocess
 import sys
+import tempfile
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypedDict
 
@@ -31,8 +34,11 @@ from e2c.environments.local.builder import ip_batch
 
 _VECTOR = "transport=tap,ifname=t{0},depth=128,gro=1"
 _BOOT_LIMIT_S = 60.0
-_COMMAND_LIMIT_S = 30.0
+_COMMAND_LIMIT_S = 120.0
+_NUDGE_S = 0.5
 _CLIENT_LIMIT_S = 10.0
+_BACKLOG = 4096
+_MOST_INPUT_BYTES = 2048
 _LIVE = frozenset({"autofs", "bpf", "cgroup", "cgroup2", "devpts", "devtmpfs", "mqueue", "nsfs", "proc", "sysfs"})
 
 
@@ -92,7 +98,7 @@ def _listen(path: Path) -> socket.socket:
     path.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(str(path))
-    listener.listen(64)
+    listener.listen(_BACKLOG)
     return listener
 
 
@@ -113,26 +119,22 @@ class Switch:
         self.order = order
         self.work = work
         self.folder = Path(order["folder"])
-        self.hosts = {self._namespace(f"/proc/self/fd/{handle}"): index for index, handle in self._open_namespaces()}
+        self.hosts = {namespace(f"/proc/self/fd/{handle}"): index for index, handle in self._open_namespaces()}
         self._make_taps()
         self.console, theirs = socket.socketpair()
-        self.console.settimeout(_BOOT_LIMIT_S)
+        self.console.settimeout(_NUDGE_S)
+        self.patience_s = _BOOT_LIMIT_S
         self.pending = b""
         self.process = self._boot(theirs)
         theirs.close()
         if self._line() != b"ready":
             raise SwitchError("User-Mode Linux said something else than that it is ready")
-        self.console.settimeout(_COMMAND_LIMIT_S)
+        self.patience_s = _COMMAND_LIMIT_S
         self._configure()
 
     def _open_namespaces(self) -> list[tuple[int, int]]:
         names = self.folder / "net"
         return [(index, os.open(names / f"h{index}", os.O_RDONLY)) for index in self.order["hosts"]]
-
-    @staticmethod
-    def _namespace(path: str) -> tuple[int, int]:
-        status = os.stat(path)
-        return status.st_dev, status.st_ino
 
     def _make_taps(self) -> None:
         """Taps, made where they stay (a tap that is moved to another namespace stops working); left-overs go first."""
@@ -192,7 +194,6 @@ class Switch:
             self._mconsole(f"config vec{i}:{_VECTOR.format(i)}")
         self.require("ip", "link add br0 type bridge forward_delay 0 mcast_snooping 0 ageing_time 30000")
         self.require("ip", "link set br0 up")
-        self.require("ip", "link set vec0 master br0 up")
         for i in self.order["hosts"]:
             self.require("ip", f"link add ifb{i} txqueuelen 1000 type ifb")
             self.require("ip", f"link set ifb{i} up")
@@ -218,9 +219,19 @@ class Switch:
             if failed:
                 raise SwitchError(f"User-Mode Linux refuses {command}: {reply[12 : 12 + length].decode().strip()}")
 
-    def run(self, tool: str, arguments: list[str]) -> tuple[int, str, str]:
-        """Run ``ip`` or ``tc`` inside UML: exit code, output, errors."""
-        self.console.sendall(json.dumps([tool, arguments]).encode() + b"\n")
+    def run(self, tool: str, arguments: list[str], text: str | None = None) -> tuple[int, str, str]:
+        """Run ``ip`` or ``tc`` inside UML, perhaps with a text for its standard input: exit code, output, errors."""
+        document = json.dumps([tool, arguments, text]).encode()
+        if len(document) < _MOST_INPUT_BYTES:
+            return self._ask(document)
+        # Each has a name of its own, for UML does not look twice at what it has read.
+        with tempfile.NamedTemporaryFile(dir=self.work, prefix="request-") as file:
+            file.write(document)
+            file.flush()
+            return self._ask(file.name.encode())
+
+    def _ask(self, line: bytes) -> tuple[int, str, str]:
+        self.console.sendall(line + b"\n")
         code, out, err = json.loads(self._line())
         return code, out, err
 
@@ -231,11 +242,17 @@ class Switch:
             raise SwitchError(f"{tool} {command}: {err.strip()}")
 
     def _line(self) -> bytes:
+        """What UML says next; nudged now and then, for it sometimes overlooks that its console can be read."""
+        deadline = time.monotonic() + self.patience_s
         while b"\n" not in self.pending:
             try:
                 part = self.console.recv(65536)
             except TimeoutError as late:
-                raise SwitchError(f"User-Mode Linux has not answered for {self.console.gettimeout():.0f} s") from late
+                if time.monotonic() > deadline:
+                    raise SwitchError(f"User-Mode Linux has not answered for {self.patience_s:.0f} s") from late
+                self.console.send(b"\n")
+                os.write(2, b"NUDGE\n")
+                continue
             if not part:
                 raise SwitchError(f"User-Mode Linux has ended: {self._last_words()}")
             self.pending += part
@@ -251,43 +268,100 @@ class Switch:
         ip_batch(
             [line for i in self.order["hosts"] for line in (f"link set h{i} nomaster", f"link set h{i} master b{i}")]
         )
+        # Only now: else it would have learned that the hosts are behind this interface, and send nothing to quiet ones.
+        self.require("ip", "link set vec0 master br0 up")
 
     def serve(self, control: socket.socket) -> None:
-        """Answer the controller and the hosts until UML ends."""
+        """Answer the controller and the hosts, in the order in which they have asked, until UML ends.
+
+        Many hosts may ask at once: whoever comes is let in, and waits without a time limit.
+        """
         handle = os.pidfd_open(self.process.pid)
+        hosts = None
         with selectors.DefaultSelector() as selector:
             selector.register(control, selectors.EVENT_READ, "control")
             selector.register(handle, selectors.EVENT_READ, "end")
-            hosts = None
             while True:
                 for key, _ in selector.select():
                     if key.data == "end":
                         raise SwitchError(f"User-Mode Linux has ended: {self._last_words()}")
                     assert isinstance(key.fileobj, socket.socket)
-                    client, _ = key.fileobj.accept()
-                    with client:
-                        client.settimeout(_CLIENT_LIMIT_S)
-                        with contextlib.suppress(TimeoutError, BrokenPipeError, ConnectionError):  # it went away
-                            if key.data == "tc":
-                                client.sendall(self._tc(client).encode())
-                                continue
-                            client.recv(64)
-                            if hosts is None:
-                                self.connect()
-                                hosts = _listen(self.folder / "switch/tc")
-                                selector.register(hosts, selectors.EVENT_READ, "tc")
-                            client.sendall(b"connected")
+                    if isinstance(key.data, Request):
+                        if key.data.read():
+                            selector.unregister(key.fileobj)
+                            key.data.answer(self._tc)
+                    elif key.data == "tc":
+                        client, _ = key.fileobj.accept()
+                        selector.register(client, selectors.EVENT_READ, Request(client))
+                    else:
+                        if hosts is None:
+                            self.connect()
+                            hosts = _listen(self.folder / "switch/tc")
+                            selector.register(hosts, selectors.EVENT_READ, "tc")
+                        _answer_controller(key.fileobj)
 
-    def _tc(self, client: socket.socket) -> str:
+    def _tc(self, space: tuple[int, int] | None, told: str) -> str:
         """Answer a host's ``tc`` (:mod:`e2c.environments.local.tcshim`): which host it is, its namespace tells."""
-        pid, _, _ = struct.unpack("=iII", client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
-        index = self.hosts.get(self._namespace(f"/proc/{pid}/ns/net"))
-        arguments = b"".join(iter(lambda: client.recv(65536), b"")).decode().split("\0")
+        index = self.hosts.get(space) if space else None
         if index is None:
             return "1\0\0this is not a host of the testbed\n"
+        number, _, rest = told.partition("\0")
+        if not number.isdecimal():
+            return "1\0\0this is no request for tc\n"
+        *arguments, text = rest.split("\0", int(number))
         device = self.order["device"]
-        code, out, err = self.run("tc", [f"ifb{index}" if word == device else word for word in arguments])
-        return "\0".join([str(code), *(re.sub(rf"\bifb{index}\b", device, text) for text in (out, err))])
+        code, out, err = self.run(
+            "tc",
+            [f"ifb{index}" if word == device else word for word in arguments],
+            re.sub(rf"(?<!\S){device}(?!\S)", f"ifb{index}", text),
+        )
+        return "\0".join([str(code), *(re.sub(rf"\bifb{index}\b", device, said) for said in (out, err))])
+
+
+class Request:
+    """A host's ``tc`` that has connected."""
+
+    def __init__(self, client: socket.socket) -> None:
+        self.client = client
+        client.setblocking(False)
+        pid, _, _ = struct.unpack("=iII", client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+        self.data = b""
+        self.space: tuple[int, int] | None = None
+        with contextlib.suppress(OSError):  # it has ended already
+            self.space = namespace(f"/proc/{pid}/ns/net")
+
+    def read(self) -> bool:
+        """Take what is there; whether that was all of the request."""
+        try:
+            part = self.client.recv(65536)
+        except OSError:  # it went away
+            self.data = part = b""
+        self.data += part
+        return not part
+
+    def answer(self, how: Callable[[tuple[int, int] | None, str], str]) -> None:
+        """Have the request answered and hang up, without a word to those who have asked nothing."""
+        with self.client:
+            if self.data:
+                answer = how(self.space, self.data.decode(errors="replace")).encode()
+                self.client.settimeout(_CLIENT_LIMIT_S)
+                with contextlib.suppress(OSError):  # it went away
+                    self.client.sendall(answer)
+
+
+def _answer_controller(control: socket.socket) -> None:
+    client, _ = control.accept()
+    with client:
+        client.settimeout(_CLIENT_LIMIT_S)
+        with contextlib.suppress(OSError):  # it went away
+            client.recv(64)
+            client.sendall(b"connected")
+
+
+def namespace(path: str) -> tuple[int, int]:
+    """What tells a network namespace from others."""
+    status = os.stat(path)
+    return status.st_dev, status.st_ino
 
 
 def _make_read_only(keep: Path) -> None:

@@ -1,9 +1,11 @@
 """First process inside the netem switch's User-Mode Linux: loads modules, then runs ``ip`` and ``tc`` as it is told.
 
 Run by the machine's own Python through a read-only view of the machine's files; standard library only. It talks over
-the second console, one JSON document a line: ``["ip", ["link", ...]]`` is answered by ``[exit code, output, errors]``.
+the second console, one JSON document a line: ``["ip", ["link", ...], standard input or null]`` is answered by
+``[exit code, output, errors]``. A long document comes as a file, and the line is its path: the console loses its way
+when more than a page of input waits in it.
 
-Starting a process is slow here (50 ms), so commands without options go to an ``ip`` and a ``tc`` that stay, in their
+Starting a process is slow here (50 ms), so the switch's own commands go to an ``ip`` and a ``tc`` that stay, in their
 batch mode. A line that surely fails marks the end of each command's answer.
 """
 
@@ -23,7 +25,6 @@ OPTIONAL = ("sch_tbf",)
 FOLDER = "/usr/lib/uml/modules"
 CONSOLE = "/dev/tty1"
 MARK = "e2c-end"
-PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._:/%,=+@-")
 
 
 def load_modules() -> None:
@@ -76,10 +77,10 @@ class Tool:
             stderr=subprocess.STDOUT,
         )
 
-    def run(self, arguments: list[str]) -> tuple[int, str, str]:
-        """Exit code, output and errors of one command."""
-        if not arguments or any(word.startswith("-") or not word or not PLAIN.issuperset(word) for word in arguments):
-            done = subprocess.run([self.name, *arguments], capture_output=True, text=True)
+    def run(self, arguments: list[str], text: str | None) -> tuple[int, str, str]:
+        """Exit code, output and errors of one command; with a text for its standard input, of a process of its own."""
+        if text is not None:
+            done = subprocess.run([self.name, *arguments], input=text, capture_output=True, text=True)
             return done.returncode, done.stdout, done.stderr
         assert self.process.stdin is not None
         assert self.process.stdout is not None
@@ -103,6 +104,12 @@ class Tool:
         return 2 if text.startswith(("RTNETLINK", "Error:", "We have an error")) else 1, "", text
 
 
+def send(console: int, data: bytes) -> None:
+    """Write all of it: the console may take less at once."""
+    while data:
+        data = data[os.write(console, data) :]
+
+
 def main() -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.mount(b"proc", b"/proc", b"proc", 0, None) != 0:
@@ -119,8 +126,13 @@ def main() -> None:
             pending += reading.read(65536)
             while b"\n" in pending:
                 line, _, pending = pending.partition(b"\n")
-                name, arguments = json.loads(line)
-                os.write(console, json.dumps(tools[name].run(arguments)).encode() + b"\n")
+                if not line:  # a nudge
+                    continue
+                if line.startswith(b"/"):
+                    with open(line, "rb") as document:
+                        line = document.read()
+                name, arguments, text = json.loads(line)
+                send(console, json.dumps(tools[name].run(arguments, text)).encode() + b"\n")
 
 
 if __name__ == "__main__":
