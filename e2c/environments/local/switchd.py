@@ -122,13 +122,14 @@ class Switch:
         self.hosts = {namespace(f"/proc/self/fd/{handle}"): index for index, handle in self._open_namespaces()}
         self._make_taps()
         self.console, theirs = socket.socketpair()
-        self.console.settimeout(_NUDGE_S)
-        self.patience_s = _BOOT_LIMIT_S
+        self.console.settimeout(_BOOT_LIMIT_S)
+        self.patience_s = 0.0  # no nudges yet: what is sent now would be echoed
         self.pending = b""
         self.process = self._boot(theirs)
         theirs.close()
         if self._line() != b"ready":
             raise SwitchError("User-Mode Linux said something else than that it is ready")
+        self.console.settimeout(_NUDGE_S)
         self.patience_s = _COMMAND_LIMIT_S
         self._configure()
 
@@ -219,7 +220,7 @@ class Switch:
             if failed:
                 raise SwitchError(f"User-Mode Linux refuses {command}: {reply[12 : 12 + length].decode().strip()}")
 
-    def run(self, tool: str, arguments: list[str], text: str | None = None) -> tuple[int, str, str]:
+    def run(self, tool: str, arguments: list[str], text: str = "") -> tuple[int, str, str]:
         """Run ``ip`` or ``tc`` inside UML, perhaps with a text for its standard input: exit code, output, errors."""
         document = json.dumps([tool, arguments, text]).encode()
         if len(document) < _MOST_INPUT_BYTES:
@@ -249,9 +250,8 @@ class Switch:
                 part = self.console.recv(65536)
             except TimeoutError as late:
                 if time.monotonic() > deadline:
-                    raise SwitchError(f"User-Mode Linux has not answered for {self.patience_s:.0f} s") from late
+                    raise SwitchError("User-Mode Linux does not answer in time") from late
                 self.console.send(b"\n")
-                os.write(2, b"NUDGE\n")
                 continue
             if not part:
                 raise SwitchError(f"User-Mode Linux has ended: {self._last_words()}")

@@ -1,11 +1,11 @@
 """First process inside the netem switch's User-Mode Linux: loads modules, then runs ``ip`` and ``tc`` as it is told.
 
 Run by the machine's own Python through a read-only view of the machine's files; standard library only. It talks over
-the second console, one JSON document a line: ``["ip", ["link", ...], standard input or null]`` is answered by
+the second console, one JSON document a line: ``["ip", ["link", ...], "standard input"]`` is answered by
 ``[exit code, output, errors]``. A long document comes as a file, and the line is its path: the console loses its way
 when more than a page of input waits in it.
 
-Starting a process is slow here (50 ms), so the switch's own commands go to an ``ip`` and a ``tc`` that stay, in their
+Starting a process is slow here (50 ms), so commands without options go to an ``ip`` and a ``tc`` that stay, in their
 batch mode. A line that surely fails marks the end of each command's answer.
 """
 
@@ -14,6 +14,7 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import re
 import subprocess
 import sys
 import termios
@@ -25,6 +26,7 @@ OPTIONAL = ("sch_tbf",)
 FOLDER = "/usr/lib/uml/modules"
 CONSOLE = "/dev/tty1"
 MARK = "e2c-end"
+PLAIN = re.compile(r"[\w.:/%,=+@][\w.:/%,=+@-]*", re.ASCII)
 
 
 def load_modules() -> None:
@@ -77,9 +79,9 @@ class Tool:
             stderr=subprocess.STDOUT,
         )
 
-    def run(self, arguments: list[str], text: str | None) -> tuple[int, str, str]:
-        """Exit code, output and errors of one command; with a text for its standard input, of a process of its own."""
-        if text is not None:
+    def run(self, arguments: list[str], text: str) -> tuple[int, str, str]:
+        """Exit code, output and errors of one command, which may have a text for its standard input."""
+        if text or not arguments or not all(map(PLAIN.fullmatch, arguments)):
             done = subprocess.run([self.name, *arguments], input=text, capture_output=True, text=True)
             return done.returncode, done.stdout, done.stderr
         assert self.process.stdin is not None
