@@ -70,19 +70,23 @@ def run_stage(experiment: Experiment, stage: Stage) -> list[TaskResult]:
     Raises:
         RemoteError: a task failed; all results are in ``workflow-validate.out``.
     """
+    outcome: list[TaskResult] = []
     with experiment.phase(stage):
-        outcome = work.run_stage(
-            experiment.plan.plays,
-            stage,
-            experiment.state.hosts,
-            folder=experiment.folder,
-            extra_vars=_extra_vars(experiment, stage),
-            variables=_host_variables(experiment),
-            observe=experiment.observe,
-        )
-        begun = work.started(outcome, stage)
-        if begun:
-            experiment.update(background=(*experiment.state.background, *begun))
+        try:
+            work.run_stage(
+                experiment.plan.plays,
+                stage,
+                experiment.state.hosts,
+                folder=experiment.folder,
+                extra_vars=_extra_vars(experiment, stage),
+                variables=_host_variables(experiment),
+                observe=experiment.observe,
+                outcome=outcome,
+            )
+        finally:
+            begun = work.started(outcome, stage)
+            if begun:
+                experiment.update(background=(*experiment.state.background, *begun))
         work.require(outcome, stage)
     return outcome
 

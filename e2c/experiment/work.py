@@ -18,7 +18,7 @@ from e2c.model.host import Host
 from e2c.model.plan import PlannedPlay, Stage
 from e2c.plan.grouping import Dealt, deal, host_variables
 from e2c.remote import background, playbook
-from e2c.remote.results import TaskResult
+from e2c.remote.results import TaskResult, from_event
 
 OUTPUT_FILE = "workflow-validate.out"
 POLL_S = 1.0
@@ -82,7 +82,8 @@ def run_stage(
     extra_vars: Mapping[str, Any],
     variables: Mapping[str, Mapping[str, Any]],
     observe: Observer,
-) -> list[TaskResult]:
+    outcome: list[TaskResult],
+) -> None:
     """Run a stage and record it, failures included, in ``workflow-validate.out``.
 
     Args:
@@ -93,28 +94,28 @@ def run_stage(
         extra_vars: variables for all hosts.
         variables: variables per service key.
         observe: receives one event per task and host.
+        outcome: receives the results as they come, so that an interrupt loses none of them.
 
     Raises:
         RemoteError: Ansible refused the stage as a whole.
     """
     made = ansible_plays(plays, stage, hosts)
     if not made:
-        return []
+        return
 
     def show(event: dict[str, Any]) -> None:
         if event["event"] == "start":
             observe(Event("wait", stage, f"{event['host']}: {event['task']}"))
         elif event["event"] == "result":
+            outcome.extend(from_event(event))
             failed = event["status"] in ("failed", "unreachable")
             text = f"{event['host']}: {event['task']}: {event['status']}"
             observe(Event("task", stage, text, failed=failed, seconds=event["seconds"]))
 
-    results: list[TaskResult] = []
     try:
-        results = playbook.run(made, hosts, work_dir=folder, variables=variables, extra_vars=extra_vars, observe=show)
+        playbook.run(made, hosts, work_dir=folder, variables=variables, extra_vars=extra_vars, observe=show)
     finally:
-        record(folder / OUTPUT_FILE, stage, made, extra_vars, results)
-    return results
+        record(folder / OUTPUT_FILE, stage, made, extra_vars, outcome)
 
 
 def record(

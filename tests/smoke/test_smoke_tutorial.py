@@ -223,3 +223,24 @@ def test_a_failing_deploy_keeps_what_an_earlier_command_deployed(scenario: Path)
     assert f"e2clab destroy {scenario}" in done.stderr
     assert len(traces(scenario)) == 1
     assert run_e2clab("exec", scenario, "cloud", "--", "true").returncode == 0
+
+
+def test_an_interrupted_launch_remembers_what_runs_in_the_background(scenario: Path) -> None:
+    (scenario / "network.yaml").write_text("networks: []\n")
+    (scenario / "workflow.yaml").write_text(
+        "- hosts: cloud\n  launch:\n  - name: behind\n    shell: sleep 3; echo still here\n    async: 60\n    poll: 0\n"
+        "- hosts: edge\n  launch:\n  - name: before\n    shell: sleep 60\n"
+    )
+    assert run_e2clab("--testbed", "local", "layers-services", scenario, scenario / "artifacts").returncode == 0
+    process = subprocess.Popen([*E2CLAB, "workflow", str(scenario), "launch"], stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "behind" in line and "changed" in line:
+            break
+    process.send_signal(signal.SIGINT)
+    process.stderr.read()
+    assert process.wait(60) == 130
+    done = run_e2clab("finalize", scenario)
+    assert done.returncode == 0, done.stderr
+    folder = Path(run_e2clab("get-output-dir", scenario).stdout.strip())
+    assert "still here" in (folder / "workflow-validate.out").read_text()
