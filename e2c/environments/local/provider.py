@@ -130,8 +130,7 @@ class LocalProvider:
             )
         mode = switch.choose_mode(claim)
         if mode == "switch":
-            switch.launch(record)
-            switch.connect(record, progress)
+            switch.start(record, progress)
         return mode
 
     def release(self, claim: Claim, progress: Progress) -> list[str]:  # noqa: ARG002 - it takes no time worth telling

@@ -6,6 +6,8 @@ import json
 import os
 import socket
 import subprocess
+import threading
+import time
 from pathlib import Path
 
 from e2c.environments.base import Claim, Progress
@@ -16,6 +18,7 @@ from e2c.environments.local.standalone import standalone
 from e2c.errors import MissingToolError, TestbedError
 
 MODES = ("auto", "kernel", "switch")
+_DYING_LIMIT_S = 3.0
 _CONNECT_LIMIT_S = 90.0
 _PROBE = (
     "qdisc add dev lo root handle 1: htb",
@@ -97,6 +100,36 @@ def order(record: Record) -> tuple[list[str], str]:
         "interpreter": interpreter,
     }
     return standalone("e2c.environments.local.switchd"), json.dumps(told)
+
+
+def start(record: Record, progress: Progress) -> None:
+    """Launch the switch, unless it runs, and connect the hosts to it.
+
+    A switch that was about to die may still answer the call; once it is gone, it is replaced.
+
+    Raises:
+        TestbedError: it does not start, does not boot, or has died.
+    """
+    launch(record)
+    try:
+        connect(record, progress)
+    except TestbedError as error:
+        if not _gone(record):
+            raise
+        progress(f"starting it again: {error}")
+        launch(record)
+        connect(record, progress)
+
+
+def _gone(record: Record) -> bool:
+    """Whether no switch answers any more, within the time that a dying one needs to end."""
+    deadline, pause = time.monotonic() + _DYING_LIMIT_S, threading.Event()
+    while (link := _control(record)) is not None:
+        link.close()
+        if time.monotonic() > deadline:
+            return False
+        pause.wait(0.05)
+    return True
 
 
 def launch(record: Record) -> None:
