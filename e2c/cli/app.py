@@ -14,9 +14,12 @@ import typer
 
 from e2c import __version__
 from e2c.cli import (
+    check,
     deploy,
+    edit,
     execute,
     finalize,
+    init,
     inspect,
     layers_services,
     network,
@@ -25,6 +28,7 @@ from e2c.cli import (
     query,
     release,
     render,
+    schema,
     workflow,
 )
 from e2c.errors import E2CError
@@ -75,6 +79,10 @@ def main_options(
 
 
 for module in (
+    init,
+    edit,
+    check,
+    schema,
     deploy,
     layers_services,
     network,
@@ -123,7 +131,11 @@ def _run() -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
     except E2CError as error:
-        render.failure(str(error))
+        found = getattr(error, "problems", None)  # a ProblemsError, whose module would make every start slower
+        if found:
+            render.refused(found)
+        else:
+            render.failure(str(error))
         return error.exit_code
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):

@@ -30,6 +30,27 @@ ArtifactsDir = Annotated[
         help="Folder with your own files: applications, dataflow specification, data.",
     ),
 ]
+ReadScenario = Annotated[
+    Path,
+    typer.Argument(
+        metavar="SCENARIO_DIR",
+        exists=True,
+        file_okay=False,
+        envvar="E2C_SCENARIO_DIR",
+        help="Folder with layers_services.yaml, network.yaml and workflow.yaml.",
+    ),
+]
+"""The scenario folder of a command that only reads: its messages show the path as it was given."""
+ReadArtifacts = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="[ARTIFACTS_DIR]",
+        exists=True,
+        file_okay=False,
+        envvar="E2C_ARTIFACTS_DIR",
+        help="Folder with your own files: applications, dataflow specification, data.",
+    ),
+]
 Testbed = Annotated[
     str | None,
     typer.Option(help="Play every testbed of the scenario on this one: `local` is a rehearsal."),

@@ -10,13 +10,16 @@ import time
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
+    from e2c.config.problems import Problem
     from e2c.experiment.events import Event
 
 RED, YELLOW, GREEN, DIM, BOLD, PLAIN = "\x1b[31m", "\x1b[33m", "\x1b[32m", "\x1b[2m", "\x1b[1m", "\x1b[0m"
 CLEAR_LINE = "\r\x1b[K"
+MOST_PROBLEMS = 100
+"""Problems shown as text; JSON has all."""
 
 
 def _coloured(stream: Any) -> bool:
@@ -47,6 +50,51 @@ def failure(text: str) -> None:
     clear = CLEAR_LINE if sys.stderr.isatty() else ""
     between = "\n" if "\n" in text else " "  # places and excerpts of several lines start at the margin
     note(f"{clear}{_paint('e2clab: error:', RED, sys.stderr)}{between}{text}")
+
+
+def problems(found: Sequence[Problem], stream: TextIO) -> None:
+    """Show problems of a scenario: sentence, key path and code, the offending line; errors first when they are many."""
+    shown = found
+    if len(found) > MOST_PROBLEMS:
+        by_weight = sorted(found, key=lambda problem: problem.severity != "error")
+        shown = by_weight[:MOST_PROBLEMS]
+    for problem in shown:
+        colour = RED if problem.severity == "error" else YELLOW
+        place, _, text = problem.sentence().partition(f" {problem.severity}: ")
+        about = f"[{problem.code}{f' at {problem.path}' if problem.path else ''}]"
+        print(
+            f"{_paint(_from_here(place), BOLD, stream)} {_paint(f'{problem.severity}:', colour, stream)} {text} "
+            f"{_paint(about, DIM, stream)}",
+            file=stream,
+        )
+        line, _, caret = problem.excerpt().partition("\n")
+        if line:
+            print(f"{line}\n{_paint(caret, colour, stream)}", file=stream)
+    if len(found) > len(shown):
+        print(f"... and {len(found) - len(shown)} more; --format json of check-configuration lists all", file=stream)
+    stream.flush()
+
+
+def counted(found: Sequence[Problem]) -> str:
+    """``2 errors and 1 warning``."""
+    parts = []
+    for severity in ("error", "warning"):
+        number = sum(problem.severity == severity for problem in found)
+        if number:
+            parts.append(f"{number} {severity}{'' if number == 1 else 's'}")
+    return " and ".join(parts) or "no problems"
+
+
+def _from_here(place: str) -> str:
+    """A path below the current folder without the way to it."""
+    here = f"{os.getcwd()}{os.sep}"
+    return place.removeprefix(here)
+
+
+def refused(found: Sequence[Problem]) -> None:
+    """Tell on stderr that a scenario was refused, and why."""
+    failure(f"the scenario has {counted(found)}, so nothing was done:")
+    problems(found, sys.stderr)
 
 
 def our_fault(error: BaseException) -> None:

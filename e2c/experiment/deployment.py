@@ -3,70 +3,50 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
-from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from e2c import plugins
-from e2c.config.load import NEEDS, read_scenario
-from e2c.config.problems import Problem, raise_errors
 from e2c.config.scenario import Scenario
-from e2c.config.settings import read_settings
 from e2c.errors import RemoteError, StateError, TestbedError
 from e2c.experiment import folder as folders
 from e2c.experiment import results
 from e2c.experiment import state as states
+from e2c.experiment.check import examine
 from e2c.experiment.events import Event, Observer
 from e2c.experiment.experiment import Experiment, find, orphans, provider, release
 from e2c.experiment.log import attach
 from e2c.experiment.state import State
 from e2c.model.host import Host
 from e2c.model.plan import Plan
-from e2c.plan.build import build
-from e2c.provenance import dataflow, libmonetdb
+from e2c.plan import build
+from e2c.provenance import libmonetdb
 from e2c.remote import shell
 from e2c.services import provenance
 
-DATAFLOW_LIMIT_S = 30
-CHAIN = ("layers_services", "network", "workflow")
 FACTS = 'printf \'%s\\n\' "$(uname -sr)" "$(nproc)" "$(awk \'/MemTotal/ {print $2}\' /proc/meminfo)"'
 
 
 def read(
     scenario: Path, artifacts: Path | None, command: str, observe: Observer, testbed: str | None
 ) -> tuple[Scenario, Plan]:
-    """Read the scenario, evaluate its dataflow, and plan; nothing is acquired.
+    """Check the scenario, its dataflow evaluated, and plan; nothing is acquired.
 
     Raises:
         ScenarioError: the files are wrong; the message shows every problem.
-        DataflowError: the dataflow specification is wrong.
     """
-
-    def warn(problem: Problem) -> None:
+    found = examine(scenario, artifacts, command, testbed=testbed)
+    plan = build.require(found.plan, found.problems)
+    for problem in found.problems:
         observe(Event("warning", "check", problem.sentence().replace(": warning: ", ": ", 1)))
-
-    _, odd = read_settings(os.environ)
-    raise_errors(odd)
-    read_in = read_scenario(scenario, artifacts, need=files(scenario, command))
-    for problem in [*odd, *read_in.warnings]:
-        warn(problem)
-    flows: Sequence[dict[str, Any]] = ()
-    declared = read_in.layers_services.provenance if read_in.layers_services else None
-    if declared is not None and artifacts is not None:
-        flows = dataflow.evaluate(artifacts / declared.dataflow_spec, DATAFLOW_LIMIT_S)
-    return read_in, build(read_in, testbed=testbed, dataflows=flows, warn=warn)
+    return found.scenario, plan
 
 
-def files(scenario: Path, command: str) -> list[str]:
-    """Names of the files to read: those the command needs, and all others that are there.
-
-    A mistake in a file of a later step must be found before anything is reserved, not hours later.
-    """
-    there = {path.stem for path in scenario.glob("*.y*ml")} if scenario.is_dir() else set()
-    return [name for name in CHAIN if name in NEEDS[command] or name in there]
+def unprovided(plan: Plan) -> list[str]:
+    """Testbeds of a plan whose hosts this version cannot acquire."""
+    return sorted({host.provider for host in plan.hosts} - set(plugins.names(plugins.ENVIRONMENTS)))
 
 
 def preflight(plan: Plan) -> None:
@@ -76,15 +56,14 @@ def preflight(plan: Plan) -> None:
         TestbedError: no provider for a testbed is installed.
         MissingToolError: a program, privilege or library is absent.
     """
-    wanted, installed = {host.provider for host in plan.hosts}, plugins.names(plugins.ENVIRONMENTS)
-    absent = sorted(wanted - set(installed))
+    absent = unprovided(plan)
     if absent:
         raise TestbedError(
             f"hosts of {', '.join(absent)} cannot be acquired by this version",
-            why=f"it provides: {', '.join(installed)}",
+            why=f"it provides: {', '.join(plugins.names(plugins.ENVIRONMENTS))}",
             hint="Rehearse the scenario on this machine with --testbed local",
         )
-    for name in sorted(wanted):
+    for name in sorted({host.provider for host in plan.hosts}):
         provider(name).check()
     if plan.provenance is not None:
         libmonetdb.locate()

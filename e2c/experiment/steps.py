@@ -9,7 +9,8 @@ from e2c.config.load import read_scenario
 from e2c.emulation import apply, constraint, measure
 from e2c.errors import E2CError, StateError
 from e2c.experiment import results, work
-from e2c.experiment.deployment import deploy, files, read, undo
+from e2c.experiment.check import files
+from e2c.experiment.deployment import deploy, read, undo, unprovided
 from e2c.experiment.events import Event, Observer
 from e2c.experiment.experiment import Experiment, find, living, orphans, provider, release
 from e2c.experiment.log import attach
@@ -249,5 +250,9 @@ def reset_links(experiment: Experiment) -> None:
 
 
 def plan_only(scenario: Path, artifacts: Path | None, testbed: str | None, observe: Observer) -> Plan:
-    """What ``deploy`` would do; nothing is acquired."""
-    return read(scenario, artifacts, "deploy", observe, testbed)[1]
+    """What ``deploy`` would do; nothing is acquired. Testbeds without a provider are warned of."""
+    plan = read(scenario, artifacts, "deploy", observe, testbed)[1]
+    for name in unprovided(plan):
+        text = f"{name} is not provided yet by this version, so deploy will refuse; rehearse with --testbed local"
+        observe(Event("warning", "plan", text))
+    return plan

@@ -46,14 +46,25 @@ def build(
         ScenarioError: no such testbed to rehearse on, or layers_services was not read.
     """
     plan, problems = examine(scenario, testbed=testbed, dataflows=dataflows)
+    made = require(plan, problems)
+    for problem in problems:
+        warn(problem)
+    return made
+
+
+def require(plan: Plan | None, problems: Sequence[Problem]) -> Plan:
+    """The plan, when nothing is in its way.
+
+    Raises:
+        ProblemsError: at least one error, or nothing to deploy.
+        ScenarioError: there is no plan, because layers_services was not read.
+    """
     raise_errors(problems)
     if plan is None:
         blocking = [replace(problem, severity="error") for problem in problems if problem.code in BLOCKING]
         if blocking:
             raise ProblemsError(blocking)
         raise ScenarioError("layers_services.yaml was not read, so there is nothing to plan")
-    for problem in problems:
-        warn(problem)
     return plan
 
 

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 import click
 import pytest
 import typer
+from cli_program import E2CLAB, e2clab
 
 from e2c.cli import reference
 from e2c.cli.app import app
@@ -16,17 +16,6 @@ ROOT = Path(__file__).parents[2]
 GROUP = typer.main.get_command(app)
 assert isinstance(GROUP, click.Group)
 COMMANDS = sorted(GROUP.commands)
-
-
-def e2clab(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", "from e2c.cli.app import main; main()", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        env={**os.environ, **environment},
-    )
 
 
 def test_the_reference_page_is_what_the_commands_say() -> None:
@@ -77,7 +66,7 @@ def test_destroying_nothing_is_fine_and_says_so(tmp_path: Path) -> None:
 
 def test_a_reader_that_goes_away_is_no_error_message() -> None:
     with subprocess.Popen(
-        [sys.executable, "-c", "from e2c.cli.app import main; main()", "--help"],
+        [*E2CLAB, "--help"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

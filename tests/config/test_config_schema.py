@@ -34,7 +34,9 @@ def test_committed_reference_is_current() -> None:
 
 
 def test_every_code_is_used_and_sorted() -> None:
-    sources = "".join(path.read_text() for room in ("config", "plan") for path in (ROOT / "e2c" / room).glob("*.py"))
+    sources = "".join(
+        path.read_text() for room in ("config", "plan", "experiment") for path in (ROOT / "e2c" / room).glob("*.py")
+    )
 
     assert list(CODES) == sorted(CODES)
     assert [code for code in CODES if sources.count(f'"{code}"') < 2] == []
