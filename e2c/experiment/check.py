@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from e2c.config.load import NEEDS, examine_scenario
+from e2c.config.outline import outline
 from e2c.config.problems import Problem
 from e2c.config.scenario import Scenario
 from e2c.config.settings import read_settings
@@ -58,6 +59,8 @@ def examine(
     read_in, problems = examine_scenario(scenario, artifacts, need=names, app_conf=app_conf)
     flows, wrong = _dataflows(read_in, problems)
     plan, unfit = build.examine(read_in, testbed=testbed, dataflows=flows)
+    if read_in.layers_services is None and "layers_services" in read_in.documents:
+        unfit = _against_outline(read_in)
     order = {document.file: place for place, document in enumerate(read_in.documents.values())}
     found = sorted(
         [*problems, *wrong, *unfit],
@@ -73,6 +76,15 @@ def files(scenario: Path, command: str, *, also: Collection[str] = ()) -> list[s
     """
     there = {path.stem for path in scenario.glob("*.y*ml")} if scenario.is_dir() else set()
     return [*(name for name in CHAIN if name in NEEDS[command] or name in there), *also]
+
+
+def _against_outline(scenario: Scenario) -> list[Problem]:
+    """Problems of selectors when layers_services.yaml is wrong, but tells its layers and services."""
+    known = outline(scenario.documents["layers_services"].data)
+    if known is None:
+        return []
+    _, found = build.examine(replace(scenario, layers_services=known))
+    return [problem for problem in found if problem.code.startswith("selector-")]
 
 
 def _dataflows(scenario: Scenario, problems: Sequence[Problem]) -> tuple[Sequence[dict[str, Any]], list[Problem]]:

@@ -170,3 +170,28 @@ def test_a_plan_says_why_and_which_testbeds_are_not_provided(scenario: Path) -> 
         assert host["reason"]
     rehearsed = e2clab("deploy", scenario, scenario / "artifacts", "--dry-run", "--testbed", "local")
     assert "not provided" not in rehearsed.stderr
+
+
+def test_selectors_are_compared_even_when_the_layers_are_wrong(scenario: Path) -> None:
+    edit(scenario, "layers_services.yaml", "quantity: 1", "quantity: 0")
+    edit(scenario, "network.yaml", "src: cloud", "src: clowd")
+    edit(scenario, "workflow.yaml", "hosts: cloud.*", "hosts: cloud.master.1.2")
+
+    found = json.loads(check(scenario, "--format", "json")[1])
+
+    assert [(Path(one["file"]).name, one["code"]) for one in found] == [
+        ("layers_services.yaml", "out-of-range"),
+        ("network.yaml", "selector-empty"),
+    ], "how many machines the service will have is not known, so the workflow may be right"
+
+
+@pytest.mark.parametrize(
+    "old", ["name: Master", "services:\n  - name: Master", "- name: cloud", "roles: ['provenance']"]
+)
+def test_selectors_are_left_alone_when_names_are_in_doubt(scenario: Path, old: str) -> None:
+    edit(scenario, "layers_services.yaml", old, f"{old.partition(':')[0]}: [[]]")
+    edit(scenario, "network.yaml", "src: cloud", "src: clowd")
+
+    found = json.loads(check(scenario, "--format", "json")[1])
+
+    assert {Path(one["file"]).name for one in found} == {"layers_services.yaml"}
