@@ -36,6 +36,13 @@ IOTLAB_SITES = frozenset(_SITES.split())
 IOTLAB_ARCHIS = frozenset(_ARCHIS.split())
 """Architectures of FIT IoT-LAB, board and radio."""
 
+_JOB_TYPES = """
+    allow_classic_ssh besteffort constraints container cosystem day deploy destructive exotic inner monitor night noop
+    placeholder allowed project set_placeholder timesharing weekend
+"""
+G5K_JOB_TYPES = frozenset(_JOB_TYPES.split())
+"""Job types of OAR on Grid'5000."""
+
 KWOLLECT_METRICS = re.compile(r"all|(wattmetre|bmc|prom|network|pdu|snmp|ipmi)_.+")
 
 QUANTITY_MUCH = 1000

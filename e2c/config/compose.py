@@ -6,8 +6,10 @@ alias expansion are bounded while they grow, and nothing recurses on what the us
 
 from __future__ import annotations
 
+import gc
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import yaml
@@ -17,14 +19,18 @@ from yaml.resolver import Resolver
 from e2c.config.problems import shown
 
 MAX_DEPTH = 64
-MAX_NODES = 2_000_000
+MAX_NUMBER = 1000
+"""Characters of a number."""
+MAX_NODES = 1_200_000
 MAX_ALIASED = 100_000
 """Values that all aliases of a file may add together, counted as if each were written out."""
 LINE_END = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
 """Line ends as YAML counts them."""
 
 _TAG = "tag:yaml.org,2002:"
-_SCALARS = {f"{_TAG}{name}" for name in ("str", "int", "float", "bool", "null", "timestamp", "merge", "value")}
+_TEXTS = frozenset({"str", "timestamp", "merge", "value"})
+"""Scalars that stay as written; a date too, because JSON has none."""
+_SCALARS = _TEXTS | {"int", "float", "bool", "null"}
 
 
 class Node:
@@ -67,11 +73,24 @@ def compose(text: str) -> Node | None:
         Refused: it is not YAML, exceeds a limit, or holds what a scenario must not.
     """
     composer = _Composer()
-    for event in _events(text):
-        composer.take(event)
+    with _uncollected():
+        for event in _events(text):
+            composer.take(event)
     root = composer.root
     empty = root is not None and root.value is None and root.plain and not root.text
     return None if empty else root
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Without garbage collection: it would search a growing tree, in which nothing is garbage, again and again."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _events(text: str) -> Iterator[Any]:
@@ -116,16 +135,23 @@ class _Scalars(SafeConstructor, Resolver):
         SafeConstructor.__init__(self)
         Resolver.__init__(self)
 
-    def kind(self, text: str, *, plain: bool) -> str:
-        """Tag of a scalar that has none."""
-        tag: str = self.resolve(yaml.ScalarNode, text, (plain, not plain))  # type: ignore[no-untyped-call]
-        return tag
+    def kind(self, text: str) -> str:
+        """What an unquoted scalar without a tag is taken for."""
+        for tag, pattern in self.yaml_implicit_resolvers.get(text[:1], ()):
+            if pattern.match(text):
+                found: str = tag
+                return found.removeprefix(_TAG)
+        return "str"
 
-    def convert(self, tag: str, text: str) -> Any:
-        kind = tag.removeprefix(_TAG)
-        if kind in {"str", "timestamp", "merge", "value"}:
-            return text  # a date stays as written: JSON has none
-        node = yaml.ScalarNode(tag, text)
+    def convert(self, kind: str, text: str) -> Any:
+        """The value of a scalar that is no text.
+
+        Raises:
+            ValueError, OverflowError, KeyError, IndexError: it is none of its kind.
+        """
+        if len(text) > MAX_NUMBER:
+            raise ValueError
+        node = yaml.ScalarNode(f"{_TAG}{kind}", text)
         if kind == "null":
             return None
         if kind == "bool":
@@ -145,35 +171,39 @@ class _Composer:
         self.open: list[_Open] = []
 
     def take(self, event: Any) -> None:
-        line, column = event.start_mark.line + 1, event.start_mark.column + 1
-        if isinstance(event, yaml.ScalarEvent):
-            self._add(self._scalar(event, line, column), event.anchor)
-        elif isinstance(event, yaml.AliasEvent):
-            self._add(self._alias(event.anchor or "", line, column), None)
-        elif isinstance(event, yaml.CollectionStartEvent):
-            self._start(event, line, column)
-        elif isinstance(event, yaml.CollectionEndEvent):
+        kind = type(event)
+        if kind is yaml.ScalarEvent:
+            self._add(self._scalar(event), event.anchor)
+        elif kind is yaml.MappingStartEvent or kind is yaml.SequenceStartEvent:
+            self._start(event, *_place(event))
+        elif kind is yaml.MappingEndEvent or kind is yaml.SequenceEndEvent:
             ended = self.open.pop()
             self._add(ended.finish(), ended.anchor)
-        elif isinstance(event, yaml.DocumentStartEvent) and self.root is not None:
+        elif kind is yaml.AliasEvent:
+            self._add(self._alias(event.anchor or "", *_place(event)), None)
+        elif kind is yaml.DocumentStartEvent and self.root is not None:
             raise Refused(
-                line, column, "yaml-documents", "the file holds more than one document", "Keep one, remove the '---'"
+                *_place(event), "yaml-documents", "the file holds more than one document", "Keep one, remove the '---'"
             )
 
-    def _scalar(self, event: Any, line: int, column: int) -> Node:
-        plain = event.style in (None, "")
-        tag = event.tag
-        if tag in (None, "!"):
-            tag = self.scalars.kind(event.value, plain=plain and tag != "!")
-        if tag not in _SCALARS:
-            raise _tag(line, column, tag)
-        try:
-            value = self.scalars.convert(tag, event.value)
-        except (ValueError, OverflowError, KeyError, IndexError):
-            raise Refused(
-                line, column, "yaml-number", f"{shown(event.value)} is not a number that can be read", "Quote it"
-            ) from None
-        return Node(line, column, value, text=event.value, plain=plain, kind=tag.removeprefix(_TAG))
+    def _scalar(self, event: Any) -> Node:
+        text, tag, mark = event.value, event.tag, event.start_mark
+        plain = not event.style
+        if tag is None or tag == "!":
+            kind = self.scalars.kind(text) if plain and tag is None else "str"
+        else:
+            kind = tag.removeprefix(_TAG)
+            if kind == tag or kind not in _SCALARS:
+                raise _tag(mark.line + 1, mark.column + 1, tag)
+        value = text
+        if kind not in _TEXTS:
+            try:
+                value = self.scalars.convert(kind, text)
+            except (ValueError, OverflowError, KeyError, IndexError):
+                raise Refused(
+                    *_place(event), "yaml-number", f"{shown(text)} is not a number that can be read", "Quote it"
+                ) from None
+        return Node(mark.line + 1, mark.column + 1, value, text=text, plain=plain, kind=kind)
 
     def _alias(self, anchor: str, line: int, column: int) -> Node:
         if anchor not in self.anchors:
@@ -265,6 +295,10 @@ class _Open:
                 for key, pair in merged.value.items():
                     self.node.value.setdefault(key, pair)
         return self.node
+
+
+def _place(event: Any) -> tuple[int, int]:
+    return event.start_mark.line + 1, event.start_mark.column + 1
 
 
 def _tag(line: int, column: int, tag: str) -> Refused:

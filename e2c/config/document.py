@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import stat
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 from typing import Any
@@ -10,8 +12,10 @@ from typing import Any
 from e2c.config.compose import LINE_END, Node, Refused, compose
 from e2c.config.problems import Path, Problem, Severity, dotted, printable
 
-MAX_BYTES = 16 * 1024 * 1024
+MAX_BYTES = 8 * 1024 * 1024
 LARGE_BYTES = 1024 * 1024
+MAX_SENTENCE = 500
+"""Characters of a message, and of a hint."""
 
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x80-\x84\x86-\x9f\ufffe\uffff]")
 _BOMS = (
@@ -32,6 +36,7 @@ class Document:
         data: its content as JSON would have it: keys are text, dates are text as written.
         root: its content with places; ``None`` when the file is empty.
         lines: its text.
+        large: it has more than :data:`LARGE_BYTES`; its templates are not checked.
     """
 
     file: str
@@ -39,6 +44,7 @@ class Document:
     data: Any = None
     root: Node | None = field(default=None, repr=False)
     lines: tuple[str, ...] = field(default=(), repr=False)
+    large: bool = False
 
     def node(self, path: Path) -> Node | None:
         """The value at a path, ``None`` where there is none."""
@@ -88,7 +94,7 @@ class Document:
     ) -> Problem:
         """A problem at a line and column, 0 for the file as a whole."""
         source = self.lines[line - 1] if 0 < line <= len(self.lines) else ""
-        where, message, hint = (printable(text) for text in (dotted(path), message, hint))
+        where, message, hint = (_clipped(text) for text in (dotted(path), message, hint))
         return Problem(self.file, line, column, where, severity, code, message, hint, source)
 
 
@@ -99,12 +105,33 @@ def read(file: FilePath, name: str) -> tuple[Document, list[Problem]]:
     """
     document = Document(str(file), name)
     try:
-        with file.open("rb") as stream:
-            content = stream.read(MAX_BYTES + 1)
+        content = _content(file)
     except OSError as error:
-        why = "is a folder" if isinstance(error, IsADirectoryError) else (error.strerror or "cannot be read").lower()
-        return document, [document.at(0, 0, "file-unreadable", f"the file cannot be read: {why}")]
+        why = error.strerror or "it is not a file"
+        return document, [document.at(0, 0, "file-unreadable", f"the file cannot be read: {why[0].lower()}{why[1:]}")]
     return parse(content, str(file), name)
+
+
+def _content(file: FilePath) -> bytes:
+    """The bytes of a file, one more than allowed at most.
+
+    Raises:
+        OSError: it cannot be read, or is no regular file: a pipe would be waited for, a device may have no end.
+    """
+    _must_be_regular(os.stat(file))  # before it is opened, which alone can make a device act
+    descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(descriptor, "rb") as stream:
+        _must_be_regular(os.fstat(descriptor))  # and after, because the name may mean another file by now
+        return stream.read(MAX_BYTES + 1)
+
+
+def _must_be_regular(status: os.stat_result) -> None:
+    kind = stat.S_IFMT(status.st_mode)
+    if kind != stat.S_IFREG:
+        raise OSError(0, f"it is {_KINDS.get(kind, 'a device')}, not a file")
+
+
+_KINDS = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
 
 
 def parse(content: bytes, file: str, name: str) -> tuple[Document, list[Problem]]:
@@ -121,13 +148,18 @@ def parse(content: bytes, file: str, name: str) -> tuple[Document, list[Problem]
     except Refused as refused:
         document = Document(file, name, lines=tuple(LINE_END.split(text)))
         return document, [document.at(*refused.args)]
-    document = Document(file, name, data, root, tuple(LINE_END.split(text)))
-    if len(content) > LARGE_BYTES:
+    document = Document(file, name, data, root, tuple(LINE_END.split(text)), large=len(content) > LARGE_BYTES)
+    if document.large:
         message = f"the file has {len(content) / 1e6:.1f} MB, which is much for a scenario"
+        message += ", and its templates are not checked" if name.startswith("workflow") else ""
         return document, [
             document.at(0, 0, "file-large", message, "Use quantity and repeat instead of copies", severity="warning")
         ]
     return document, []
+
+
+def _clipped(text: str) -> str:
+    return printable(text if len(text) <= MAX_SENTENCE else f"{text[:MAX_SENTENCE]}...")
 
 
 def _decode(content: bytes) -> str:

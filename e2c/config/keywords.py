@@ -48,12 +48,22 @@ _FLAGS = """
 FLAGS = frozenset(_FLAGS.split())
 TEXTS = frozenset({"name", "register", "remote_user", "become_user", "become_method", "delegate_to", "strategy"})
 TRUTHS = frozenset({"true", "false", "yes", "no", "on", "off", "1", "0", "y", "n", "t", "f"})
+LOOP_CONTROLS = frozenset({"loop_var", "index_var", "label", "pause", "extended", "extended_allitems"})
+"""Keys of ``loop_control``."""
 
 MODULES = frozenset(_MODULES.split())
 """Modules of ansible-core."""
 
-LOCAL_SOURCES = frozenset({"copy", "template", "script", "unarchive", "assemble"})
+INCLUDES = frozenset({"include_tasks", "import_tasks", "include_vars"})
+"""Modules that read a file of tasks or variables."""
+LOCAL_SOURCES = frozenset({"copy", "template", "script", "unarchive", "assemble", *INCLUDES})
 """Modules that read a file of the controller."""
+_LOOKUPS = """
+    config csvfile dict env file fileglob first_found indexed_items ini inventory_hostnames items lines list nested
+    password pipe random_choice sequence subelements template together unvault url varnames vars
+"""
+LOOKUPS = frozenset(_LOOKUPS.split())
+"""Lookups of ansible-core, over which ``with_...`` loops."""
 
 _NAME = re.compile(r"[a-z_][a-z0-9_]*(\.[a-z_][a-z0-9_]*)*", re.IGNORECASE | re.ASCII)
 
@@ -71,8 +81,20 @@ def is_module(name: str) -> bool:
         return False
     if name.count(".") >= 2:
         return _in_collection(name)
-    redirected = re.search(rf"^    {re.escape(name)}:\n(?:      .*\n)*?      redirect: (\S+)", _routing(), re.MULTILINE)
-    return redirected is not None and _in_collection(redirected.group(1))
+    target = redirect("modules", name)
+    return target is not None and _in_collection(target)
+
+
+def redirect(kind: str, name: str) -> str | None:
+    """The full name that Ansible takes a short one for; ``kind`` is ``modules``, ``filter`` or ``test``."""
+    found = re.search(rf"^    {re.escape(name)}:\n(?:      .*\n)*?      redirect: (\S+)", _routing(kind), re.MULTILINE)
+    return found.group(1) if found else None
+
+
+def is_collection(name: str) -> bool:
+    """Whether the collection of a full name, ``SPACE.COLLECTION.REST``, is installed."""
+    space, collection, *_ = name.split(".")
+    return bool(_NAME.fullmatch(name)) and any((root / space / collection).is_dir() for root in _collection_folders())
 
 
 def _in_collection(name: str) -> bool:
@@ -96,11 +118,13 @@ def _collection_folders() -> tuple[Path, ...]:
 
 
 @cache
-def _routing() -> str:
+def _routing(kind: str) -> str:
     spec = find_spec("ansible")
     for location in (spec.submodule_search_locations or []) if spec else []:
         file = Path(location, "config", "ansible_builtin_runtime.yml")
         if file.is_file():
             text = file.read_text()
-            return text[text.find("\n  modules:") : text.find("\n  module_utils:")]
+            start = text.find(f"\n  {kind}:\n")
+            end = re.compile(r"^  \w+:$", re.MULTILINE).search(text, start + len(kind) + 4)
+            return text[start : end.start() if end else None] if start >= 0 else ""
     return ""

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime, timezone
+from itertools import islice
 
-from e2c.config.catalogue import G5K_CLUSTERS, IOTLAB_ARCHIS, IOTLAB_SITES, KWOLLECT_METRICS, QUANTITY_MUCH
+from e2c.config.catalogue import G5K_CLUSTERS, G5K_JOB_TYPES, IOTLAB_SITES, KWOLLECT_METRICS, QUANTITY_MUCH
 from e2c.config.document import Document
-from e2c.config.layers import Layer, LayersServices, Service
+from e2c.config.layers import Container, Layer, LayersServices, Service
+from e2c.config.machine_checks import check_machines, check_static
 from e2c.config.names import key_part, safe_text
-from e2c.config.problems import Path, Problem, nearest, shown, suggestion
-from e2c.config.testbeds import TESTBEDS, Grid5000
+from e2c.config.problems import MAX_PROBLEMS, Path, Problem, nearest, shown, suggestion
+from e2c.config.surprises import surprises
+from e2c.config.testbeds import TESTBEDS
 from e2c.config.validate import unknown_key
 
 MANAGED_ROLES = {"provenance": "provenance", "monitoring": "monitoring", "k_monitor": "kwollect"}
@@ -25,8 +29,10 @@ def check_layers(layers: LayersServices, document: Document) -> Problems:
     yield from _names(layers, document)
     for place, layer in enumerate(layers.layers):
         yield from _layer(layers, layer, ("layers", place), document)
+    yield from check_static(layers, services(layers), document)
     yield from _firewall(layers, document)
     yield from _sections(layers, document)
+    yield from _twins(document)
 
 
 def services(layers: LayersServices) -> Iterator[tuple[Path, Service]]:
@@ -40,17 +46,59 @@ def _warn(document: Document, path: Path, code: str, message: str, hint: str = "
     return document.problem(path, code, message, hint, severity="warning", key=key)
 
 
+def _twins(document: Document) -> Problems:
+    """Entries that stand twice in a list of plain values."""
+    stack: list[Path] = [()]
+    while stack:
+        path = stack.pop()
+        node = document.node(path)
+        if node is None or not isinstance(node.value, (dict, list)) or path[-1:] in (("env",), ("servers",)):
+            continue
+        inside = node.value if isinstance(node.value, dict) else range(len(node.value))
+        stack += [(*path, key) for key in inside]
+        seen: set[str] = set()
+        for place, entry in enumerate(node.value if isinstance(node.value, list) else ()):
+            if isinstance(entry.value, (dict, list)):
+                continue
+            if entry.text in seen and path[-1] in _SETS:
+                message = f"{path[-1]} lists {shown(entry.value)} twice"
+                yield _warn(document, (*path, place), "listed-twice", message, "Remove one")
+            seen.add(entry.text)
+
+
+_SETS = frozenset({"roles", "ports", "job_type", "metrics", "services"})
+"""Lists in which an entry means nothing more when it stands twice."""
+
+
 def _environment(layers: LayersServices, document: Document) -> Problems:
     environment = layers.environment
     names: list[tuple[Path, str]] = [(("environment", "job_name"), environment.job_name)]
     names += [
         (("environment", name, "job_name"), testbed.job_name or "") for name, testbed in environment.testbeds.items()
     ]
+    reservation = environment.g5k.reservation if environment.g5k else None
+    # Grid'5000 is at most two hours ahead of UTC
+    if reservation and datetime.fromisoformat(reservation) < datetime.now(timezone.utc).replace(tzinfo=None):
+        message = f"the reservation {reservation} lies in the past"
+        hint = "Write a date to come, or remove it to start at once"
+        yield _warn(document, ("environment", "g5k", "reservation"), "date-past", message, hint)
     for path, job_name in names:
         if job_name and safe_text(job_name) != job_name:
             hint = "Use letters, digits, '-', '_' and '.'"
             yield _warn(
                 document, path, "job-name", f"the job name {shown(job_name)} becomes {shown(safe_text(job_name))}", hint
+            )
+    for place, job_type in enumerate(environment.g5k.job_type if environment.g5k else ()):
+        kind = job_type.partition("=")[0]
+        near = nearest(kind, G5K_JOB_TYPES, cutoff=0.75)
+        if kind not in G5K_JOB_TYPES and near:
+            path = ("environment", "g5k", "job_type", place)
+            yield _warn(
+                document,
+                path,
+                "job-type-unknown",
+                f"{shown(kind)} is not a job type that this version knows",
+                f"Did you mean {near!r}?",
             )
     used: list[tuple[Path, str | None]] = []
     used += [((*path, "environment"), service.environment) for path, service in services(layers)]
@@ -120,9 +168,13 @@ def _layer(layers: LayersServices, layer: Layer, path: Path, document: Document)
 
 
 def _service(layers: LayersServices, service: Service, path: Path, document: Document) -> Problems:
-    for key in service.metadata():
+    for key in islice(service.metadata(), 2 * MAX_PROBLEMS):
         if nearest(key, Service.model_fields, cutoff=0.75):
             yield unknown_key(document, (*path, key), Service.model_fields, warn=True)
+    for place, container in enumerate(service.containers or ()):
+        for key in container.metadata():
+            if nearest(key, Container.model_fields, cutoff=0.75):
+                yield unknown_key(document, (*path, "containers", place, key), Container.model_fields, warn=True)
     if service.cluster and service.servers:
         message = "cluster and servers are both given, so the cluster is not used"
         yield _warn(document, (*path, "servers"), "cluster-and-servers", message, "Keep one of them", key=True)
@@ -130,34 +182,9 @@ def _service(layers: LayersServices, service: Service, path: Path, document: Doc
         message = f"the service takes {service.quantity} machines"
         yield _warn(document, (*path, "quantity"), "quantity-large", message, "Make sure that so many are meant")
     yield from _roles(layers, service, path, document)
-    yield from _testbed_needs(layers, service, path, document)
-    yield from surprises(document, (*path, "env"))
-
-
-def surprises(document: Document, path: Path) -> Problems:
-    """Values below a path that YAML reads as something else than what is written."""
-    node = document.node(path)
-    for key, (_, value) in node.value.items() if node is not None and isinstance(node.value, dict) else ():
-        why = misread(document, (*path, key))
-        if why:
-            hint = f'Write it in quotes if it is text: "{value.text}"'
-            yield _warn(document, (*path, key), "yaml-surprise", f"{value.text} is read as {why}", hint)
-
-
-def misread(document: Document, path: Path) -> str | None:
-    """As what YAML 1.1 reads a plain value whose writer may have meant text; ``None`` when it is clear."""
-    node = document.node(path)
-    if node is None or not node.plain or isinstance(node.value, (str, dict, list)) or node.value is None:
-        return None
-    text = node.text.lower()
-    if isinstance(node.value, bool):
-        return None if text in ("true", "false") else f"the truth value {shown(node.value)}"
-    if ":" in text:
-        return f"the number {node.value} (base 60)"
-    digits = text.lstrip("+-")
-    if isinstance(node.value, int) and len(digits) > 1 and digits.startswith("0") and not digits.startswith("0x"):
-        return f"the number {node.value}"
-    return None
+    yield from check_machines(layers, service, path, document)
+    for key in ("env", "quantity", "repeat", *service.metadata()):
+        yield from surprises(document, (*path, key))
 
 
 def _roles(layers: LayersServices, service: Service, path: Path, document: Document) -> Problems:
@@ -174,39 +201,17 @@ def _roles(layers: LayersServices, service: Service, path: Path, document: Docum
             )
 
 
-def _testbed_needs(layers: LayersServices, service: Service, path: Path, document: Document) -> Problems:
-    testbed = service.environment or layers.environment.default
-    if testbed == "iotlab":
-        if service.archi is None and service.servers is None:
-            message = f"the service {shown(service.name)} takes IoT-LAB nodes but names neither archi nor servers"
-            yield document.problem(path, "iotlab-archi", message, "Add archi: m3:at86rf231, or another architecture")
-        elif service.archi is not None and service.archi not in IOTLAB_ARCHIS:
-            message = f"{shown(service.archi)} is not an architecture of FIT IoT-LAB that this version knows"
-            yield _warn(document, (*path, "archi"), "archi-unknown", message, suggestion(service.archi, IOTLAB_ARCHIS))
-    if testbed == "chameleonedge" and service.containers is None:
-        message = f"the service {shown(service.name)} takes CHI@Edge devices but has no containers"
-        yield document.problem(path, "chameleonedge-containers", message, "Add containers: [{name: ..., image: ...}]")
-    if service.profile is not None and testbed == "iotlab":
-        profiles = [profile.name for profile in layers.monitoring_iotlab.profiles] if layers.monitoring_iotlab else []
-        if service.profile not in profiles:
-            message = f"the profile {shown(service.profile)} is not defined in monitoring_iotlab"
-            otherwise = "Define it there" if not profiles else f"Defined: {', '.join(profiles)}"
-            yield document.problem(
-                (*path, "profile"), "profile-unknown", message, suggestion(service.profile, profiles, otherwise)
-            )
-
-
 def _firewall(layers: LayersServices, document: Document) -> Problems:
-    g5k = layers.environment.g5k
-    if not isinstance(g5k, Grid5000):
-        return
     known = {layer.name for layer in layers.layers} | set(TESTBEDS)
     for _, service in services(layers):
         known |= {service.name, *service.roles}
     known |= {"provenance_service"} if layers.provenance else set()
     known |= {"monitoring_service"} if layers.monitoring else set()
-    lowered = {name.lower() for name in known}
-    for place, rule in enumerate(g5k.firewall_rules):
+    g5k, scaleway = layers.environment.g5k, layers.environment.scalewayinstances
+    for place, (_, _, role, _) in enumerate(scaleway.ports_to_open if scaleway else ()):
+        path: Path = ("environment", "scalewayinstances", "ports_to_open", place, 2)
+        yield from _opened(document, path, "ports_to_open", role, known)
+    for place, rule in enumerate(g5k.firewall_rules if g5k else ()):
         path = ("environment", "g5k", "firewall_rules", place)
         if rule.ports is None:
             yield _warn(
@@ -217,17 +222,19 @@ def _firewall(layers: LayersServices, document: Document) -> Problems:
                 "Add ports: [1883]",
             )
         for number, name in enumerate(rule.services):
-            if name.lower() in lowered:
-                continue
-            message = f"the firewall rule opens {shown(name)}, which is no service, role or layer"
-            hint = (
-                "Add the section provenance:"
-                if name == "provenance_service"
-                else f"Known: {', '.join(sorted(known - set(TESTBEDS)))}"
-            )
-            yield document.problem(
-                (*path, "services", number), "firewall-service", message, suggestion(name, known, hint)
-            )
+            yield from _opened(document, (*path, "services", number), "the firewall rule", name, known)
+
+
+def _opened(document: Document, path: Path, what: str, name: str, known: set[str]) -> Problems:
+    if name.lower() in {other.lower() for other in known}:
+        return
+    message = f"{what} opens {shown(name)}, which is no service, role or layer"
+    hint = (
+        "Add the section provenance:"
+        if name == "provenance_service"
+        else f"Known: {', '.join(sorted(known - set(TESTBEDS)))}"
+    )
+    yield document.problem(path, "firewall-service", message, suggestion(name, known, hint))
 
 
 def _sections(layers: LayersServices, document: Document) -> Problems:
@@ -237,7 +244,27 @@ def _sections(layers: LayersServices, document: Document) -> Problems:
         if getattr(layers, section) is not None and role not in roles and any_service:
             message = f"no service has the role {shown(role)}, so {section} reaches no host"
             yield _warn(document, (section,), "role-missing", message, f"Add roles: [{role}] to a service", key=True)
+    yield from _measurements(layers, document)
     for place, metric in enumerate(layers.kwollect.metrics if layers.kwollect else ()):
         if not KWOLLECT_METRICS.fullmatch(metric):
             message = f"{shown(metric)} is not a metric that this version knows"
             yield _warn(document, ("kwollect", "metrics", place), "metric-unknown", message, "Use all for every metric")
+
+
+def _measurements(layers: LayersServices, document: Document) -> Problems:
+    monitoring = layers.monitoring
+    for key, kind in (("agent_conf", "tig"), ("options", "dstat")):
+        if monitoring and key in monitoring.model_fields_set and monitoring.type != kind:
+            message = f"{key} has no effect on {monitoring.type}"
+            hint = f"Remove it; it is for {kind}"
+            yield _warn(document, ("monitoring", key), "key-unused", message, hint, key=True)
+    seen: set[str] = set()
+    for place, profile in enumerate(layers.monitoring_iotlab.profiles if layers.monitoring_iotlab else ()):
+        path: Path = ("monitoring_iotlab", "profiles", place)
+        if profile.name in seen:
+            message = f"the profile {shown(profile.name)} is defined twice"
+            yield document.problem((*path, "name"), "profile-twice", message, "Rename one of them")
+        seen.add(profile.name)
+        if not (profile.current or profile.power or profile.voltage):
+            message = f"the profile {shown(profile.name)} measures neither current, power nor voltage"
+            yield _warn(document, path, "profile-empty", message, "Add power: true")

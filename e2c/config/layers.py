@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field, ModelWrapValidatorHandler, PrivateAttr, Strict, model_validator
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    PrivateAttr,
+    Strict,
+    WithJsonSchema,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from e2c.config.monitoring import Kwollect, Monitoring, MonitoringIotLab
-from e2c.config.names import HostName, Metadata, Name, Role, Text, Word
+from e2c.config.names import Flag, HostName, Metadata, Name, Resource, Role, Text, Word
 from e2c.config.provenance import Provenance
 from e2c.config.shape import Closed, Open
 from e2c.config.testbeds import (
@@ -26,6 +36,7 @@ from e2c.config.testbeds import (
 from e2c.config.units import Walltime
 
 MAX_REPEAT = 1000
+MAX_ROLES = 100
 
 Count = Annotated[int, Strict()]
 
@@ -35,8 +46,8 @@ class Environment(Closed):
 
     job_name: Text = Field("E2Clab", description="Name of the reservations.")
     walltime: Walltime = Field("01:00:00", description="Length of the reservations, `HH:MM:SS`, any number of hours.")
-    cluster: Word | None = Field(
-        None, description="Cluster or site, where neither the testbed nor the service names one."
+    cluster: Resource | None = Field(
+        None, description="Cluster or site, where neither the testbed nor the service names one.", examples=["gros"]
     )
     g5k: Grid5000 | None = Field(None, description="Grid'5000.")
     iotlab: IotLab | None = Field(None, description="FIT IoT-LAB.")
@@ -75,6 +86,42 @@ class Environment(Closed):
         return self._order[0]
 
 
+def _port(value: Any) -> Any:
+    text = str(value) if not isinstance(value, bool) else ""
+    match = _PORT.fullmatch(text)
+    if not match or not 1 <= int(match[1]) <= 65535:
+        raise PydanticCustomError("port", "must be a port 1 to 65535, or one with its protocol, as 80/tcp")
+    return value
+
+
+_PORT = re.compile(r"([0-9]{1,5})(/(tcp|udp))?", re.ASCII)
+ExposedPort = Annotated[
+    Any,
+    AfterValidator(_port),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "integer", "minimum": 1, "maximum": 65535},
+                {"type": "string", "pattern": "^[0-9]{1,5}(/(tcp|udp))?$"},
+            ]
+        }
+    ),
+]
+
+
+class Container(Open):
+    """A container of a CHI@Edge device. Keys that are not listed go to the testbed as they are."""
+
+    name: Role = Field("mycontainer", description="Name of the container.")
+    image: Word | None = Field(
+        None, description="Container image; that of the service or testbed unless given.", examples=["ubuntu"]
+    )
+    exposed_ports: tuple[ExposedPort, ...] = Field((), description="Ports to open.", examples=[["80", "53/udp"]])
+    start: Flag = Field(True, description="Start it at once.")
+    start_timeout: Count | None = Field(None, ge=1, description="Seconds in which it must have started.", examples=[60])
+    device_profiles: tuple[Word, ...] = Field((), description="Devices that it may use.")
+
+
 class Service(Open):
     """A service and the machines it takes. Keys that are not listed are metadata for its plugin."""
 
@@ -87,20 +134,24 @@ class Service(Open):
         0, ge=0, le=MAX_REPEAT, description="Number of further copies of this service, put at the end of the layer."
     )
     roles: tuple[Role, ...] = Field(
-        (), description="More names for its hosts; `provenance` captures, `monitoring` is monitored."
+        (),
+        max_length=MAX_ROLES,
+        description="More names for its hosts; `provenance` captures, `monitoring` is monitored.",
+        examples=[["provenance"]],
     )
-    cluster: Word | None = Field(None, description="Cluster or site of its machines.")
+    cluster: Resource | None = Field(None, description="Cluster or site of its machines.", examples=["gros"])
     servers: tuple[HostName, ...] | None = Field(
-        None, min_length=1, description="The very machines to take; overrules `cluster`."
+        None,
+        min_length=1,
+        description="The very machines to take; overrules `cluster`.",
+        examples=[["gros-1.nancy.grid5000.fr"]],
     )
     archi: Word | None = Field(None, description="Architecture of IoT-LAB nodes.", examples=["a8:at86rf231"])
-    image: Word | None = Field(None, description="System image, container image or firmware.")
-    profile: Word | None = Field(None, description="Profile of `monitoring_iotlab`.")
-    containers: tuple[dict[str, Any], ...] | None = Field(
-        None, min_length=1, description="Containers of a CHI@Edge device."
-    )
-    commercial_type: Word | None = Field(None, description="Type of Scaleway instance.")
-    env: Metadata = Field({}, description="Values for the plugin of the service.")
+    image: Word | None = Field(None, description="System image, container image or firmware.", examples=["ubuntu"])
+    profile: Word | None = Field(None, description="Profile of `monitoring_iotlab`.", examples=["power"])
+    containers: tuple[Container, ...] | None = Field(None, min_length=1, description="Containers of a CHI@Edge device.")
+    commercial_type: Resource | None = Field(None, description="Type of Scaleway instance.", examples=["DEV1-M"])
+    env: Metadata = Field({}, description="Values for the plugin of the service.", examples=[{"PORT": 8080}])
 
 
 class Layer(Open):

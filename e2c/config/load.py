@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path as FilePath
@@ -11,9 +12,10 @@ from pydantic import BaseModel
 
 from e2c.config.checks import check
 from e2c.config.document import Document, read
+from e2c.config.files import entries, exists, is_folder
 from e2c.config.layers import LayersServices
 from e2c.config.network import Network
-from e2c.config.problems import Problem, nearest, raise_errors
+from e2c.config.problems import Problem, nearest, printable, raise_errors
 from e2c.config.scenario import Scenario
 from e2c.config.validate import validate
 from e2c.config.workflow import Workflow
@@ -77,10 +79,11 @@ def examine_scenario(
     Raises:
         ScenarioError: the scenario folder does not exist.
     """
-    if not scenario_dir.is_dir():
-        what = "is not a folder" if scenario_dir.exists() else "does not exist"
+    if not is_folder(scenario_dir):
+        what = "is not a folder" if exists(scenario_dir) else "does not exist"
         raise ScenarioError(
-            f"the scenario folder {scenario_dir} {what}", hint="Give the folder that holds layers_services.yaml"
+            f"the scenario folder {printable(str(scenario_dir))} {what}",
+            hint="Give the folder that holds layers_services.yaml",
         )
     names = [*(NEEDS[need] if isinstance(need, str) else need)]
     if app_conf and "workflow_env" not in names:
@@ -104,16 +107,14 @@ def examine_scenario(
 
 
 def _read(folder: FilePath, name: str) -> tuple[Document, list[Problem]]:
-    found = [path for path in (folder / f"{name}{suffix}" for suffix in SUFFIXES) if path.exists()]
+    found = [path for path in (folder / f"{name}{suffix}" for suffix in SUFFIXES) if os.path.lexists(path)]
     if len(found) == 1:
         return read(found[0], name)
     document = Document(str(folder / f"{name}.yaml"), name)
     if found:
         message = f"both {found[0].name} and {found[1].name} exist"
         return document, [document.at(0, 0, "file-twice", message, "Remove one of them")]
-    candidates = [path.name for path in folder.iterdir() if path.suffix in SUFFIXES]
-    near = nearest(
-        f"{name}.yaml", [candidate for candidate in candidates if candidate.rpartition(".")[0] not in MODELS]
-    )
+    candidates = [entry for entry in entries(folder) if entry.endswith(SUFFIXES)]
+    near = nearest(f"{name}.yaml", [entry for entry in candidates if entry.rpartition(".")[0] not in MODELS])
     hint = f"Rename {near}" if near else f"Write {name}.yaml in the scenario folder"
     return document, [document.at(0, 0, "file-missing", "the file does not exist", hint)]

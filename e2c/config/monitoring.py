@@ -7,8 +7,10 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field, Strict, model_validator
 from pydantic_core import PydanticCustomError
 
-from e2c.config.names import WHOLE, ArtifactPath, Flag, HostName, Role, Text, Word
+from e2c.config.names import WHOLE, ArtifactPath, Flag, HostName, Resource, Role, Text
 from e2c.config.shape import Closed
+
+Options = Annotated[str, Strict(), Field(max_length=255, pattern=r"^[A-Za-z0-9 ,._=/-]*$")]
 
 
 class Monitoring(Closed):
@@ -20,13 +22,15 @@ class Monitoring(Closed):
     provider: Literal["g5k", "chameleoncloud"] | None = Field(
         None, description="Testbed of the collecting host; `tig` and `tpg` need it."
     )
-    cluster: Word | None = Field(None, description="Cluster of the collecting host.")
+    cluster: Resource | None = Field(None, description="Cluster of the collecting host.", examples=["gros"])
     servers: tuple[HostName, ...] | None = Field(
-        None, min_length=1, max_length=1, description="The collecting machine."
+        None, min_length=1, max_length=1, description="The collecting machine.", examples=[["gros-1.nancy.grid5000.fr"]]
     )
     network: Literal["shared", "private"] = Field("shared", description="Network that carries the measurements.")
-    agent_conf: ArtifactPath | None = Field(None, description="Telegraf configuration in the artifacts folder (`tig`).")
-    options: Annotated[str, Strict()] = Field("-m -c -n", description="Options of dstat.")
+    agent_conf: ArtifactPath | None = Field(
+        None, description="Telegraf configuration in the artifacts folder (`tig`).", examples=["telegraf.conf"]
+    )
+    options: Options = Field("-m -c -n", description="Options of dstat.")
     ipv: Annotated[Literal[4, 6], WHOLE] = Field(4, description="Address family of the measurements.")
 
     model_config = ConfigDict(
@@ -65,7 +69,7 @@ class Monitoring(Closed):
 class IotProfile(Closed):
     """What IoT-LAB's control nodes measure; a service names it by `profile:`."""
 
-    name: Role = Field(description="Name, for `profile:` of a service.")
+    name: Role = Field(description="Name, for `profile:` of a service.", examples=["power"])
     archi: Literal["a8", "m3", "custom"] = Field(description="Kind of board.")
     current: Flag = Field(False, description="Measure the current.")
     power: Flag = Field(False, description="Measure the power.")

@@ -21,12 +21,20 @@ _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?", re.ASCII)
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _CONFIGURATION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+=-]*", re.ASCII)
 _WORD = re.compile(r"[A-Za-z0-9_./~][A-Za-z0-9_.:@/+~ =,-]*", re.ASCII)
+_RESOURCE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*", re.ASCII)
+_JOB_TYPE = re.compile(r"[A-Za-z0-9_]+(=[A-Za-z0-9_.:*|+@/-]+)?", re.ASCII)
+_METRICS = re.compile(r"[A-Za-z0-9_.*|()+?^$\[\]-]+", re.ASCII)
+_SHELL = frozenset(";&|<>$`\"'\\*?!{}()\n\r\t")
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.@+-]+", re.ASCII)
 
 RESERVED = frozenset({"all", "ungrouped", "localhost", "provenance_service", "monitoring_service"})
 """Names that patterns or the tool itself use."""
-OUTPUT_NAMES = frozenset({"provenance-data", "monitoring-data", "network-validate"})
-"""Folders of the output folder that a configuration of that name would hide."""
+_OUTPUT = """
+    e2clab.err e2clab.log layers_services-validate.yaml manifest.json monitoring-data network-validate plan.json
+    provenance-data state.json workflow-validate.out
+"""
+OUTPUT_NAMES = frozenset(_OUTPUT.split())
+"""What the output folder holds, so that no configuration can have its name."""
 
 
 def _refuse(code: LiteralString, message: str, hint: str = "") -> PydanticCustomError:
@@ -36,7 +44,11 @@ def _refuse(code: LiteralString, message: str, hint: str = "") -> PydanticCustom
 def _name(value: str) -> str:
     if not value.strip():
         raise _refuse("name", "must not be empty")
-    if not _NAME.fullmatch(value) or value != value.strip():
+    if value != value.strip():
+        raise _refuse("name", "must not begin or end with a blank")
+    if value.startswith("-"):
+        raise _refuse("name", "must begin with a letter, a digit or '_', not with '-'")
+    if not _NAME.fullmatch(value):
         bad = next((char for char in value if not _NAME.fullmatch(f"a{char}b")), value[0])
         raise _refuse("name", f"may hold only letters a to z, digits, '-' and '_', not {bad!r}")
     if value.lower() in RESERVED:
@@ -45,8 +57,13 @@ def _name(value: str) -> str:
 
 
 def _role(value: str) -> str:
-    if not _NAME.fullmatch(value) or value.strip() != value or " " in value:
-        raise _refuse("name", "may hold only letters a to z, digits, '-' and '_'")
+    if not value:
+        raise _refuse("name", "must not be empty")
+    if value.startswith("-"):
+        raise _refuse("name", "must begin with a letter, a digit or '_', not with '-'")
+    if not _NAME.fullmatch(value) or " " in value:
+        bad = next((char for char in value if char == " " or not _NAME.fullmatch(f"a{char}")), value[0])
+        raise _refuse("name", f"may hold only letters a to z, digits, '-' and '_', not {bad!r}")
     return value
 
 
@@ -80,6 +97,38 @@ def _word(value: str) -> str:
     return value
 
 
+def _resource(value: str) -> str:
+    if not _RESOURCE.fullmatch(value):
+        bad = next((char for char in value if not _RESOURCE.fullmatch(f"a{char}")), value[0])
+        raise _refuse("name", f"may not hold {bad!r}" if bad in value[1:] else f"may not begin with {bad!r}")
+    return value
+
+
+def _job_type(value: str) -> str:
+    if not _JOB_TYPE.fullmatch(value):
+        raise _refuse("name", "must be a job type, as deploy or inner=1234")
+    return value
+
+
+def _metrics(value: str) -> str:
+    if not _METRICS.fullmatch(value):
+        raise _refuse("name", "must be a pattern of metrics, as prom_.*")
+    try:
+        re.compile(value)
+    except re.error as error:
+        raise _refuse("name", f"must be a regular expression: {error.msg}") from None
+    return value
+
+
+def _local_file(value: str) -> str:
+    if not value.strip():
+        raise _refuse("path", "must not be empty")
+    bad = next((char for char in value if char in _SHELL or not char.isprintable()), "")
+    if bad:
+        raise _refuse("name", f"may not hold {bad!r}")
+    return value
+
+
 def _whole(value: Any) -> Any:
     if isinstance(value, (bool, float)):
         raise _refuse("type", "must be a whole number")
@@ -98,9 +147,12 @@ def configuration_fault(name: str) -> str | None:
     if "," in name:
         return "the name of a configuration must not hold a comma, which separates them in --app_conf"
     if not _CONFIGURATION.fullmatch(name) or len(name) > MAX_NAME:
-        return "the name of a configuration becomes a folder: letters a to z, digits, '-', '_' and '.' only"
+        return (
+            "the name of a configuration becomes a folder: at most 63 letters a to z, digits, '-', '_' and '.', "
+            "the first a letter, a digit or '_'"
+        )
     if name.lower() in OUTPUT_NAMES:
-        return "a configuration of that name would hide a folder of the results"
+        return f"the name of a configuration must not be {name}, where results are written"
     return None
 
 
@@ -165,6 +217,45 @@ Word = Annotated[
     ),
 ]
 """A name that a testbed defines: a cluster, an image, an architecture."""
+Resource = Annotated[
+    str,
+    Strict(),
+    Field(min_length=1, max_length=255),
+    AfterValidator(_resource),
+    WithJsonSchema({"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[A-Za-z0-9_][A-Za-z0-9_.+-]*$"}),
+]
+"""A name of a cluster, site, zone or type that a testbed defines; it never is a path."""
+JobType = Annotated[
+    str,
+    Strict(),
+    Field(min_length=1, max_length=255),
+    AfterValidator(_job_type),
+    WithJsonSchema(
+        {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[A-Za-z0-9_]+(=[A-Za-z0-9_.:*|+@/-]+)?$"}
+    ),
+]
+Metrics = Annotated[
+    str,
+    Strict(),
+    Field(min_length=1, max_length=255),
+    AfterValidator(_metrics),
+    WithJsonSchema({"type": "string", "minLength": 1, "maxLength": 255, "pattern": r"^[A-Za-z0-9_.*|()+?^$\[\]-]+$"}),
+]
+LocalFile = Annotated[
+    str,
+    Strict(),
+    Field(min_length=1, max_length=4096),
+    AfterValidator(_local_file),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "minLength": 1,
+            "maxLength": 4096,
+            "pattern": r"""^(?=.*\S)[^;&|<>$`"'\\*?!{}()\n\r\t]+$""",
+        }
+    ),
+]
+"""A file of this machine, named without what a shell would take amiss."""
 WHOLE = BeforeValidator(_whole)
 """Refuses what only equals a whole number: true, 4.0."""
 Flag = Annotated[bool, Strict()]

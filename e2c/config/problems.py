@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import lru_cache
+from itertools import islice
 from typing import Any, Literal
 
 from e2c.errors import ScenarioError
@@ -17,6 +19,10 @@ SHOWN = 60
 """Characters of a value that a message shows."""
 MAX_COMPARED = 100
 """Characters of a name that are compared with known names, because comparing takes their square."""
+MAX_KNOWN = 500
+"""Known names that a name is compared with."""
+MAX_PROBLEMS = 1000
+"""Problems of one kind of check that are told; a file with more is damaged as a whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +53,8 @@ class Problem:
     @property
     def where(self) -> str:
         """``file:line:column``, or the file alone where the problem has no line."""
-        return f"{self.file}:{self.line}:{self.column}" if self.line else self.file
+        file = printable(self.file)
+        return f"{file}:{self.line}:{self.column}" if self.line else file
 
     def sentence(self) -> str:
         """``file:line:column: error: message. Hint.``"""
@@ -61,13 +68,14 @@ class Problem:
         if not self.line or not self.source:
             return ""
         start = max(0, self.column - SHOWN)
-        shown = self.source[start : start + 2 * SHOWN].replace("\t", " ")
+        near = self.source[start : start + 2 * SHOWN].replace("\t", " ")
+        shown = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in near)
         return f"    {shown}\n    {' ' * (self.column - 1 - start)}^"
 
     def as_dict(self) -> dict[str, Any]:
         """The form of ``--format json``: eight keys, always all."""
         names = ("file", "line", "column", "path", "severity", "code", "message", "hint")
-        return {name: getattr(self, name) for name in names}
+        return {**{name: getattr(self, name) for name in names}, "file": printable(self.file)}
 
 
 class ProblemsError(ScenarioError):
@@ -98,6 +106,17 @@ def raise_errors(problems: Sequence[Problem]) -> None:
         raise ProblemsError(problems)
 
 
+def bounded(problems: Iterable[Problem]) -> list[Problem]:
+    """The first :data:`MAX_PROBLEMS`, then one that says there are more; what follows is not even looked for."""
+    found = list(islice(problems, MAX_PROBLEMS + 1))
+    if len(found) <= MAX_PROBLEMS:
+        return found
+    severity: Severity = "error" if errors(found) else "warning"
+    message = f"there are more than {MAX_PROBLEMS} problems of this sort; the others are not told"
+    further = Problem(found[-1].file, 0, 0, "", severity, "problems-many", message, "Mend those that are told first")
+    return [*found[:-1], further]
+
+
 def dotted(path: Path) -> str:
     """``layers[0].services[1].quantity``."""
     text = ""
@@ -108,11 +127,18 @@ def dotted(path: Path) -> str:
 
 def nearest(name: str, known: Iterable[str], *, cutoff: float = 0.6) -> str | None:
     """The known name that the user probably meant, whatever its case; ``None`` when nothing is near."""
+    return _nearest(name[:MAX_COMPARED].lower(), tuple(islice(known, MAX_KNOWN)), cutoff)
+
+
+@lru_cache(maxsize=4096)
+def _nearest(wanted: str, known: tuple[str, ...], cutoff: float) -> str | None:
     by_lower = {candidate.lower(): candidate for candidate in known}
-    wanted = name[:MAX_COMPARED].lower()
-    found = get_close_matches(wanted, by_lower, n=1, cutoff=cutoff)
+    # what differs too much in length alone need not be compared
+    least = cutoff / (2 - cutoff)
+    comparable = [name for name in by_lower if least * len(name) <= len(wanted) and least * len(wanted) <= len(name)]
+    found = get_close_matches(wanted, comparable, n=1, cutoff=cutoff) if comparable else []
     # letters in another order (evn for env) count as near, however short the name
-    found = found or [candidate for candidate in by_lower if sorted(candidate) == sorted(wanted)]
+    found = found or [name for name in comparable if len(name) == len(wanted) and sorted(name) == sorted(wanted)]
     return by_lower[found[0]] if found else None
 
 

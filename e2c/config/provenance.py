@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field, Strict, model_validator
 from pydantic_core import PydanticCustomError
 
-from e2c.config.names import WHOLE, ArtifactPath, HostName, Word
+from e2c.config.names import WHOLE, ArtifactPath, HostName, Resource
 from e2c.config.shape import Closed
 
 MAX_PARALLELISM = 64
@@ -17,13 +17,19 @@ class Provenance(Closed):
     """The provenance service. Hosts whose service has the role `provenance` capture for it."""
 
     provider: Literal["g5k", "static", "local"] = Field(description="Testbed of its host.")
-    cluster: Word | None = Field(
-        None, description="Cluster of its host. One of `cluster` and `servers`, except on `local`."
+    cluster: Resource | None = Field(
+        None, description="Cluster of its host. One of `cluster` and `servers`, except on `local`.", examples=["gros"]
     )
     servers: tuple[HostName, ...] | None = Field(
-        None, min_length=1, max_length=1, description="The machine that carries it."
+        None,
+        min_length=1,
+        max_length=1,
+        description="The machine that carries it.",
+        examples=[["gros-1.nancy.grid5000.fr"]],
     )
-    dataflow_spec: ArtifactPath = Field(description="Python file in the artifacts folder that declares the dataflow.")
+    dataflow_spec: ArtifactPath = Field(
+        description="Python file in the artifacts folder that declares the dataflow.", examples=["dataflow.py"]
+    )
     ipv: Annotated[Literal[4, 6], WHOLE] = Field(4, description="Address family by which hosts reach it.")
     parallelism: Annotated[int, Strict()] = Field(
         1, ge=1, le=MAX_PARALLELISM, description="Number of topics, and translators, that the hosts are spread over."

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from e2c.config.codes import CODES
-from e2c.config.compose import MAX_ALIASED, MAX_DEPTH, MAX_NODES
-from e2c.config.document import MAX_BYTES
+from e2c.config.compose import MAX_ALIASED, MAX_DEPTH, MAX_NODES, MAX_NUMBER
+from e2c.config.document import LARGE_BYTES, MAX_BYTES
 from e2c.config.keywords import PLAY_KEYWORDS
 from e2c.config.load import MODELS
+from e2c.config.problems import MAX_PROBLEMS
 from e2c.config.schema import schema
 from e2c.config.settings import PREFIX, Settings
 
@@ -27,7 +28,9 @@ A scenario is a folder with `layers_services.yaml`, `network.yaml` and `workflow
 there are application configurations. The suffix `.yml` is read as well. Files written for E2Clab 3 are read unchanged.
 
 Each file is one document in UTF-8 of at most {MAX_BYTES // 2**20} MiB, {MAX_NODES:,} values and {MAX_DEPTH} levels;
-aliases may add {MAX_ALIASED:,} values.
+aliases may add {MAX_ALIASED:,} values, and a number may have {MAX_NUMBER:,} characters. Pipes and devices are not read.
+Templates of a file of more than {LARGE_BYTES // 2**20} MiB are not checked. Of one sort of problem at most
+{MAX_PROBLEMS:,} are told.
 Values are read by the rules of YAML 1.1: `no` is false, `010` is 8 and `12:30:00` is 45000 unless they stand in quotes.
 Keys may stand once; tags such as `!!python/object` are refused. Every problem is reported with file, line and column.
 
@@ -36,6 +39,12 @@ For completion and checks in an editor, begin a file with a line like
 ```yaml
 # yaml-language-server: $schema=../../schemas/network.schema.json
 ```
+
+A schema judges one file by itself. What only a check tells: dates that do not exist, units out of range (a delay of
+more than an hour, a rate beyond 8bit to 1tbit), reserved names and configurations that would hide a folder of results,
+`key_name` beside another `ssh_key`, stages in the wrong order, repeated keys and whatever else YAML itself refuses, the
+words and arguments of Ansible's tasks, templates, and everything that needs another file, the artifacts or the planned
+hosts.
 
 Which hosts a selector (`src`, `dst`, `hosts`, `service_selector`) chooses is told in [selectors](selectors.md).
 """

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import ConfigDict, Field, Strict, model_validator
 from pydantic_core import PydanticCustomError
 
-from e2c.config.names import Flag, HostName, Reservation, Role, Text, Word
+from e2c.config.names import Flag, HostName, JobType, LocalFile, Metrics, Reservation, Resource, Role, Text, Word
 from e2c.config.shape import Closed
 from e2c.config.units import Walltime
 
@@ -24,7 +24,9 @@ class Testbed(Closed):
     __test__: ClassVar[bool] = False
     HOST_KEYS: ClassVar[tuple[str, ...]] = ("cluster",)
 
-    job_name: Text | None = Field(None, description="Name of the reservation there; the common one unless given.")
+    job_name: Text | None = Field(
+        None, description="Name of the reservation there; the common one unless given.", examples=["my-experiment"]
+    )
     walltime: Walltime | None = Field(None, description="Length of the reservation there; the common one unless given.")
 
 
@@ -32,7 +34,9 @@ class FirewallRule(Closed):
     """Ports of Grid'5000 hosts that other testbeds may reach (over IPv6)."""
 
     services: tuple[Role, ...] = Field(
-        min_length=1, description="Roles or services whose hosts are opened, `provenance_service` too."
+        min_length=1,
+        description="Roles or services whose hosts are opened, `provenance_service` too.",
+        examples=[["provenance_service"]],
     )
     ports: tuple[Port, ...] | None = Field(
         None, min_length=1, description="Ports to open; every port unless given.", examples=[[1883]]
@@ -45,17 +49,21 @@ class Grid5000(Testbed):
 
     HOST_KEYS = ("cluster", "env_name")
 
-    cluster: Word | None = Field(None, description="Cluster of the hosts.", examples=["gros"])
+    cluster: Resource | None = Field(None, description="Cluster of the hosts.", examples=["gros"])
     queue: Literal["default", "production", "besteffort", "testing"] = Field("default", description="OAR queue.")
-    reservation: Reservation | None = Field(None, description="Start of an advance reservation, `YYYY-mm-dd HH:MM:SS`.")
-    job_type: tuple[Word, ...] = Field((), description="OAR job types.", examples=[["deploy"]])
+    reservation: Reservation | None = Field(
+        None, description="Start of an advance reservation, `YYYY-mm-dd HH:MM:SS`.", examples=["2027-01-30 19:00:00"]
+    )
+    job_type: tuple[JobType, ...] = Field((), description="OAR job types.", examples=[["deploy"]])
     env_name: Word | None = Field(
         None, description="System image to deploy; needs the job type `deploy`.", examples=["debian11-big"]
     )
-    key_name: Text | None = Field(None, description="Public ssh key file; `~/.ssh/id_rsa.pub` unless given.")
-    ssh_key: Text | None = Field(None, description="The same as `key_name`.")
+    key_name: LocalFile | None = Field(
+        None, description="Public ssh key file; `~/.ssh/id_rsa.pub` unless given.", examples=["~/.ssh/id_ed25519.pub"]
+    )
+    ssh_key: LocalFile | None = Field(None, description="The same as `key_name`.")
     firewall_rules: tuple[FirewallRule, ...] = Field((), description="Ports opened to other testbeds.")
-    monitor: Text | None = Field(None, description="Metrics that Kwollect keeps.", examples=["prom_.*"])
+    monitor: Metrics | None = Field(None, description="Metrics that Kwollect keeps.", examples=["prom_.*"])
     ipv6: Flag = Field(False, description="Give the hosts global IPv6 addresses.")
 
     model_config = ConfigDict(
@@ -83,7 +91,7 @@ class Grid5000(Testbed):
 class IotLab(Testbed):
     """FIT IoT-LAB."""
 
-    cluster: Word = Field("saclay", description="Site of the nodes.", examples=["grenoble"])
+    cluster: Resource = Field("saclay", description="Site of the nodes.", examples=["grenoble"])
 
 
 class ChameleonCloud(Testbed):
@@ -91,10 +99,10 @@ class ChameleonCloud(Testbed):
 
     HOST_KEYS = ("cluster", "image")
 
-    rc_file: Text | None = Field(None, description="OpenStack RC file.")
-    key_name: Text | None = Field(None, description="Name of the key pair.")
+    rc_file: LocalFile | None = Field(None, description="OpenStack RC file.", examples=["~/CHI-openrc.sh"])
+    key_name: Word | None = Field(None, description="Name of the key pair.", examples=["laptop"])
     image: Word = Field("CC-Ubuntu20.04", description="System image.")
-    cluster: Word = Field("gpu_rtx_6000", description="Flavour of the hosts.")
+    cluster: Resource = Field("gpu_rtx_6000", description="Flavour of the hosts.")
 
 
 class ChameleonEdge(Testbed):
@@ -102,10 +110,10 @@ class ChameleonEdge(Testbed):
 
     HOST_KEYS = ("cluster", "image")
 
-    rc_file: Text | None = Field(None, description="OpenStack RC file.")
-    key_name: Text | None = Field(None, description="Name of the key pair.")
+    rc_file: LocalFile | None = Field(None, description="OpenStack RC file.", examples=["~/CHI-openrc.sh"])
+    key_name: Word | None = Field(None, description="Name of the key pair.", examples=["laptop"])
     image: Word = Field("ubuntu", description="Container image.")
-    cluster: Word = Field("jetson-nano", description="Kind of device.")
+    cluster: Resource = Field("jetson-nano", description="Kind of device.")
 
 
 class Scaleway(Testbed):
@@ -113,17 +121,19 @@ class Scaleway(Testbed):
 
     HOST_KEYS = ("image", "commercial_type", "zone")
 
-    profile: Word | None = Field(None, description="Profile of the configuration file.")
-    config_file: Text | None = Field(None, description="Configuration file of Scaleway's own tools.")
-    region: Word | None = Field(None, description="Region of the instances.")
-    zone: Word | None = Field(None, description="Zone of the instances.")
+    profile: Resource | None = Field(None, description="Profile of the configuration file.", examples=["default"])
+    config_file: LocalFile | None = Field(
+        None, description="Configuration file of Scaleway's own tools.", examples=["~/.config/scw/config.yaml"]
+    )
+    region: Resource | None = Field(None, description="Region of the instances.", examples=["fr-par"])
+    zone: Resource | None = Field(None, description="Zone of the instances.", examples=["fr-par-1"])
     ipv6: Flag = Field(False, description="Give the instances IPv6 addresses.")
     architecture: Literal["standalone", "private_network"] = Field(
         "standalone", description="How the instances are connected."
     )
-    gateway_type: Word | None = Field(None, description="Type of the gateway of a private network.")
+    gateway_type: Resource | None = Field(None, description="Type of the gateway of a private network.")
     image: Word | None = Field(None, description="System image.")
-    commercial_type: Word | None = Field(None, description="Type of the instances.")
+    commercial_type: Resource | None = Field(None, description="Type of the instances.", examples=["DEV1-M"])
     ports_to_open: tuple[tuple[Port, Port, Text, Literal["tcp", "udp", "both"]], ...] = Field(
         (), description="Ports opened by the gateway: public, private, role, protocol."
     )
@@ -132,10 +142,10 @@ class Scaleway(Testbed):
 class StaticHost(Closed):
     """A machine that exists already and answers to ssh."""
 
-    address: HostName = Field(description="Name or address for ssh.")
+    address: HostName = Field(description="Name or address for ssh.", examples=["192.0.2.10"])
     user: Role = Field("root", description="User to log in as.")
     port: Port = Field(22, description="Port of its ssh server.")
-    keyfile: Text | None = Field(None, description="Private key file.")
+    keyfile: LocalFile | None = Field(None, description="Private key file.", examples=["~/.ssh/id_ed25519"])
 
 
 class Static(Testbed):
@@ -145,7 +155,9 @@ class Static(Testbed):
 
     hosts: tuple[StaticHost, ...] = Field((), description="Machines that services may take, in this order.")
     user: Role = Field("root", description="User to log in as, unless a host has its own.")
-    keyfile: Text | None = Field(None, description="Private key file, unless a host has its own.")
+    keyfile: LocalFile | None = Field(
+        None, description="Private key file, unless a host has its own.", examples=["~/.ssh/id_ed25519"]
+    )
 
 
 class Local(Testbed):

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import types
 import typing
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import islice
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, RootModel, ValidationError
 
 from e2c.config.document import Document
-from e2c.config.problems import Path, Problem, listed, nearest, shown
+from e2c.config.problems import MAX_PROBLEMS, Path, Problem, bounded, listed, nearest, shown
+
+MAX_NAMED = 12
+"""Names that a hint lists."""
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -33,14 +38,33 @@ def validate(document: Document, model: type[Model]) -> tuple[Model | None, list
     try:
         return model.model_validate(document.data), []
     except ValidationError as error:
-        details = error.errors(include_url=False)
-    problems = [_problem(document, model, detail) for detail in details if not _spurious(document, detail)]
-    return None, list(dict.fromkeys(problems))
+        details = _details(model, document.data, error)
+    problems = (_problem(document, model, detail) for detail in details if not _spurious(document, detail))
+    return None, list(dict.fromkeys(bounded(problems)))
+
+
+def _details(model: type[BaseModel], data: Any, error: ValidationError) -> list[Any]:
+    """What is wrong; where very much is, what is wrong in the beginning of lists and mappings, to spare memory."""
+    if error.error_count() > 10 * MAX_PROBLEMS:
+        try:
+            model.model_validate(_beginning(data))
+        except ValidationError as first:
+            return first.errors(include_url=False)
+    return error.errors(include_url=False)
+
+
+def _beginning(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _beginning(inner) for key, inner in islice(value.items(), 2 * MAX_PROBLEMS)}
+    return [_beginning(inner) for inner in value[: 2 * MAX_PROBLEMS]] if isinstance(value, list) else value
 
 
 def _spurious(document: Document, detail: Any) -> bool:
-    """Whether a list is called too short only because its entries, which are told too, could not be read."""
+    """Whether a list is called too short only because its entries, which are told too, could not be read,
+    or a key missing that is there, in a part of the file that was not looked at."""
     node = document.node(tuple(detail["loc"]))
+    if detail["type"] == "missing":
+        return node is not None
     return detail["type"] == "too_short" and node is not None and len(node.value) >= detail["ctx"]["min_length"]
 
 
@@ -67,6 +91,8 @@ def _problem(document: Document, model: type[BaseModel], detail: Any) -> Problem
         return document.problem(path, "type", message, hint or _quote_hint(document, path, kind))
     if kind == "literal_error":
         choices = allowed(model, path)
+        if value is None:
+            return document.problem(path, "null", f"{where} has no value; it must be {listed(choices)}", hint)
         numeric = any(value == str(choice) for choice in choices)
         near = nearest(value, map(str, choices)) if isinstance(value, str) else None
         hint = "Write it without quotes" if numeric else f"Did you mean {near!r}?" if near else ""
@@ -74,15 +100,23 @@ def _problem(document: Document, model: type[BaseModel], detail: Any) -> Problem
     if kind in _BOUNDS:
         tail = f", not {shown(value)}" if kind.endswith("_equal") else ""
         return document.problem(path, "out-of-range", f"{where} must {_BOUNDS[kind].format(**context)}{tail}", hint)
+    if kind == "string_pattern_mismatch":
+        bad = next((char for char in value if not re.match(context["pattern"], char)), "")
+        return document.problem(path, "name", f"{where} may not hold {bad!r}", hint)
     message = detail["msg"]
     clause = f"{where} {message}" if message.split(" ")[0] in ("must", "may", "has") else message
-    if isinstance(value, (str, int, float)) and message.startswith("must ") and " not " not in message:
-        clause = f"{clause}, not {shown(value)}"
-    return document.problem(path, kind, clause, hint or _quote_hint(document, path, kind), key=key)
+    if message.startswith("must ") and " not " not in message:
+        clause = f"{where} has no value; it {message}" if value is None else f"{clause}, not {shown(value)}"
+    if "whole number" in message:
+        hint = f"Write {int(value)}" if isinstance(value, float) and value.is_integer() else ""
+    else:
+        hint = hint or _quote_hint(document, path, kind)
+    return document.problem(path, kind, clause, hint, key=key)
 
 
 _BOUNDS = {
     "greater_than_equal": "be at least {ge}",
+    "int_parsing_size": "be a smaller number",
     "less_than_equal": "be at most {le}",
     "string_too_short": "not be empty",
     "string_too_long": "have at most {max_length} characters",
@@ -93,6 +127,9 @@ _BOUNDS = {
 
 def _missing(document: Document, model: type[BaseModel], path: Path) -> Problem:
     """The problem of a missing key, where it belongs, or of the key that stands for it under a wrong name."""
+    if isinstance(path[-1], int):
+        message = f"{_named(path[:-1])} has too few values; value {path[-1] + 1} is missing"
+        return document.problem(path[:-1], "missing-key", message, "Add it")
     known = fields(model, path[:-1])
     parent = document.node(path[:-1])
     there = parent.value if parent is not None and isinstance(parent.value, dict) else {}
@@ -100,10 +137,19 @@ def _missing(document: Document, model: type[BaseModel], path: Path) -> Problem:
     if near is not None:
         return unknown_key(document, (*path[:-1], near), known)
     message = f"the key {shown(path[-1])} is missing in {_named(path[:-1])}"
-    before = known[: known.index(str(path[-1]))] if path[-1] in known else ()
-    beside = next((key for key in reversed(before) if key in there), None)
-    line, column = document.position((*path[:-1], beside), key=True) if beside else document.position(path)
+    line, column = gap(document, path, known)
     return document.at(line, column, "missing-key", message, "Add it", path=path)
+
+
+def gap(document: Document, path: Path, known: Sequence[str]) -> tuple[int, int]:
+    """Line and column of the key that a missing key would follow, if keys were written in the order of ``known``; of a
+    key that is nearly the missing one."""
+    parent = document.node(path[:-1])
+    there = parent.value if parent is not None and isinstance(parent.value, dict) else {}
+    near = nearest(str(path[-1]), [key for key in there if key not in known])
+    before = known[: known.index(str(path[-1]))] if path[-1] in known else ()
+    beside = near or next((key for key in reversed(before) if key in there), None)
+    return document.position((*path[:-1], beside), key=True) if beside else document.position(path)
 
 
 def unknown_key(
@@ -113,7 +159,8 @@ def unknown_key(
     names = [name for name in known if document.node((*path[:-1], name)) is None] or list(known)
     name = str(path[-1])
     near = nearest(name, names)
-    hint = f"Did you mean {near!r}?" if near else f"Known here: {', '.join(sorted(names))}"
+    more = f" and {len(names) - MAX_NAMED} others" if len(names) > MAX_NAMED else ""
+    hint = f"Did you mean {near!r}?" if near else f"Known here: {', '.join(names[:MAX_NAMED])}{more}"
     message = f"the {what} {shown(name)} is not known in {_named(path[:-1])}"
     return document.problem(path, "unknown-key", message, hint, severity="warning" if warn else "error", key=True)
 
@@ -124,14 +171,25 @@ def _named(path: Path) -> str:
     last = path[-1]
     if isinstance(last, str):
         return last
+    if len(path) > 1 and isinstance(path[-2], int):
+        return f"value {last + 1} of {_named(path[:-1])}"
     return f"entry {last + 1} of {path[-2]}" if len(path) > 1 else f"entry {last + 1}"
 
 
 def _quote_hint(document: Document, path: Path, kind: str) -> str:
     node = document.node(path)
-    if node is None or not node.plain or kind not in {"string_type", "type", "unit"}:
+    if node is None:
+        return ""
+    if kind in {"int_type", "bool_type"} and not node.plain and _unquoted(node.text, kind):
+        return f"Write it without quotes: {node.text}"
+    if not node.plain or kind not in {"string_type", "type", "unit"}:
         return ""
     return f'Write it in quotes: "{node.text}"' if isinstance(node.value, (int, float)) else ""
+
+
+def _unquoted(text: str, kind: str) -> bool:
+    """Whether text without its quotes would be the whole number or truth value that is wanted."""
+    return text.isdigit() if kind == "int_type" else text.lower() in {"true", "false", "yes", "no", "on", "off"}
 
 
 def fields(model: type[BaseModel], path: Path) -> tuple[str, ...]:

@@ -34,9 +34,19 @@ class Play(Open):
 
     hosts: Selector = Field(description="Hosts that run it.", examples=["cloud.*"])
     depends_on: tuple[DependsOn, ...] = Field((), description="Hosts it needs to know.")
-    prepare: tuple[dict[str, Any], ...] = Field((), description="Tasks before the application.")
-    launch: tuple[dict[str, Any], ...] = Field((), description="Tasks that run the application.")
-    finalize: tuple[dict[str, Any], ...] = Field((), description="Tasks that fetch the results.")
+    prepare: tuple[dict[str, Any], ...] = Field(
+        (),
+        description="Tasks before the application.",
+        examples=[[{"copy": {"src": "{{ working_dir }}/app.py", "dest": "/opt/app.py"}}]],
+    )
+    launch: tuple[dict[str, Any], ...] = Field(
+        (), description="Tasks that run the application.", examples=[[{"shell": "python3 /opt/app.py"}]]
+    )
+    finalize: tuple[dict[str, Any], ...] = Field(
+        (),
+        description="Tasks that fetch the results.",
+        examples=[[{"fetch": {"src": "/opt/result.csv", "dest": "{{ working_dir }}/"}}]],
+    )
 
     model_config = ConfigDict(json_schema_extra=_with_keywords)
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path as FilePath
 from typing import Any
 
 from e2c.config.document import Document
+from e2c.config.files import is_folder
 from e2c.config.keywords import PLAY_KEYWORDS
 from e2c.config.names import is_identifier
 from e2c.config.problems import Path, Problem, shown
@@ -20,6 +23,8 @@ from e2c.config.workflow import DependsOn, Play
 from e2c.model.plan import STAGES
 
 _ENV_VARIABLE = re.compile(rf"\b{ENV_PREFIX}\w+")
+_ENDS_IN_DIGIT = re.compile(r"\b[A-Za-z_]\w*\d\b")
+_NUMBERS = re.compile(r"\d+(?:_\d+)?")
 _FROM_ELSEWHERE = frozenset({"vars_files", "vars_prompt", "roles"})
 _TASK_LISTS = ("pre_tasks", "post_tasks", "handlers")
 
@@ -35,8 +40,10 @@ def check_workflow(scenario: Scenario) -> Iterator[Problem]:
     shared = _shared(scenario, document)
     for place, play in enumerate(workflow.plays):
         yield from _play(scenario, play, (place,), document)
-        names, open_ended = _variables(play, shared)
-        yield from check_templates(document, (place,), names, open_ended=open_ended)
+        hosts = {dependency.prefix for dependency in play.depends_on if dependency.grouping != "asarray"}
+        yield from check_templates(
+            document, (place,), _variables(play, shared), hosts=hosts, open_ended=shared.open_ended
+        )
     stages = {stage for play in workflow.plays for stage in STAGES if getattr(play, stage)}
     if stages and "launch" not in stages:
         message = "no play has launch, so no application runs"
@@ -44,7 +51,7 @@ def check_workflow(scenario: Scenario) -> Iterator[Problem]:
 
 
 def _play(scenario: Scenario, play: Play, path: Path, document: Document) -> Iterator[Problem]:
-    known = sorted({*PLAY_KEYWORDS, *Play.model_fields})
+    known = [*Play.model_fields, *sorted(PLAY_KEYWORDS)]
     for key in play.metadata():
         if key == "tasks":
             message = "tasks: has no stage"
@@ -60,25 +67,30 @@ def _play(scenario: Scenario, play: Play, path: Path, document: Document) -> Ite
         yield document.problem(path, "play-empty", message, "Add launch: with tasks", severity="warning")
     for stage in STAGES:
         if stage in play.model_fields_set:
+            if not getattr(play, stage) and any(getattr(play, other) for other in STAGES):
+                message = f"{stage} has no task, so it does nothing"
+                hint = f"Add a task, or remove {stage}"
+                yield document.problem((*path, stage), "stage-empty", message, hint, severity="warning", key=True)
             yield from TaskCheck(document, _roots(scenario, stage)).tasks(getattr(play, stage), (*path, stage))
     for section in _TASK_LISTS:
         if section in play.metadata():
             yield from TaskCheck(document, {}).tasks(play.metadata()[section], (*path, section))
-    yield from _dependencies(play.depends_on, path, document)
+    yield from _dependencies(play, path, document)
 
 
 def _roots(scenario: Scenario, stage: str) -> dict[str, FilePath]:
     roots = {"scenario_dir": scenario.directory}
-    if scenario.artifacts is not None and scenario.artifacts.is_dir():
+    if scenario.artifacts is not None and is_folder(scenario.artifacts):
         roots["artifacts_dir"] = scenario.artifacts
         if stage != "finalize":  # there it is the output folder, which does not exist yet
             roots["working_dir"] = scenario.artifacts
     return {name: folder.absolute() for name, folder in roots.items()}
 
 
-def _dependencies(dependencies: tuple[DependsOn, ...], path: Path, document: Document) -> Iterator[Problem]:
+def _dependencies(play: Play, path: Path, document: Document) -> Iterator[Problem]:
     seen: dict[str, int] = {}
-    for place, dependency in enumerate(dependencies):
+    own = play.metadata().get("vars")
+    for place, dependency in enumerate(play.depends_on):
         inside = (*path, "depends_on", place)
         where = (*inside, "prefix")
         for key in dependency.metadata():
@@ -95,7 +107,14 @@ def _dependencies(dependencies: tuple[DependsOn, ...], path: Path, document: Doc
             line = document.position((*path, "depends_on", seen[prefix], "prefix"))[0]
             message = f"the prefix {shown(prefix)} is used already in line {line}"
             yield document.problem(where, "prefix-twice", message, "Give each its own prefix")
+        elif prefix in (own if isinstance(own, dict) else ()):
+            message = f"the prefix {shown(prefix)} is also a variable of the play's vars, which hides it"
+            yield document.problem(where, "prefix-twice", message, "Rename one of them")
         seen.setdefault(prefix, place)
+        if "array_info" in dependency.model_fields_set and dependency.grouping != "asarray":
+            message = f"array_info has no effect on {dependency.grouping}"
+            hint = "Remove it; it is for asarray"
+            yield document.problem((*inside, "array_info"), "key-unused", message, hint, severity="warning", key=True)
 
 
 @dataclass(frozen=True)
@@ -105,10 +124,12 @@ class _Shared:
     Attributes:
         names: variables of every play: facts and registered results stay with the host.
         open_ended: some play gets variables that cannot be known from the file.
+        numbered: words of the file that end in a digit, sorted; none where templates are not checked.
     """
 
     names: frozenset[str]
     open_ended: bool
+    numbered: tuple[str, ...] = ()
 
 
 def _shared(scenario: Scenario, document: Document) -> _Shared:
@@ -122,17 +143,28 @@ def _shared(scenario: Scenario, document: Document) -> _Shared:
         names |= {f"{ENV_PREFIX}{key}" for values in scenario.workflow_env.configurations.values() for key in values}
     else:  # without that file at hand, any may be meant
         names |= {word for line in document.lines for word in _ENV_VARIABLE.findall(line)}
-    return _Shared(frozenset(names), open_ended)
+    words = {word for line in document.lines for word in _ENDS_IN_DIGIT.findall(line)} if not document.large else ()
+    return _Shared(frozenset(names), open_ended, tuple(sorted(words)))
 
 
-def _variables(play: Play, shared: _Shared) -> tuple[set[str], bool]:
-    """Variables that a play's templates may name, and whether there may be others."""
+def _variables(play: Play, shared: _Shared) -> set[str]:
+    """Variables that a play's templates may name."""
     own = play.metadata().get("vars")
     names = {*shared.names, *(own if isinstance(own, dict) else ())}
-    names |= {dependency.prefix for dependency in play.depends_on}
-    # the names that aggregate makes hold the numbers of hosts
-    aggregates = any(dependency.grouping == "aggregate" for dependency in play.depends_on)
-    return names, shared.open_ended or aggregates
+    for dependency in play.depends_on:
+        names.add(dependency.prefix)
+        if dependency.grouping == "aggregate":  # its names hold the numbers of hosts
+            names.update(_numbered(dependency.prefix, shared.numbered))
+    return names
+
+
+def _numbered(prefix: str, words: tuple[str, ...]) -> Iterator[str]:
+    """Those of the words, which are sorted, that are the prefix and a host's numbers."""
+    for word in islice(words, bisect_left(words, prefix), None):
+        if not word.startswith(prefix):
+            return
+        if _NUMBERS.fullmatch(word, len(prefix)):
+            yield word
 
 
 def _defined(value: Any) -> set[str]:
@@ -164,6 +196,7 @@ _INCLUDES = {
     "group_by",
     "set_stats",
 }
+"""Modules that give plays variables which the file does not name."""
 
 
 def _includes(value: Any) -> bool:

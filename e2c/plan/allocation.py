@@ -14,7 +14,7 @@ from e2c.model.plan import PlannedHost
 
 PROVENANCE_SERVICE = "provenance_service"
 PROVENANCE_KEY = f"{PROVENANCE_SERVICE}.1"
-PLACING = ("cluster", "servers", "archi", "image", "profile", "containers", "commercial_type")
+PLACING = {"cluster", "servers", "archi", "image", "profile", "containers", "commercial_type"}
 """Keys of a service that say which machine to take."""
 Keys = dict[str, dict[str, Any]]
 """Validated keys per testbed."""
@@ -73,8 +73,8 @@ def _hosts(
 ) -> Iterator[PlannedHost]:
     for number, (place, service) in enumerate(services(layer), 1):
         testbed = host_testbed(layers, service)
-        given = ((key, getattr(service, key)) for key in PLACING)
-        request = _request(known, testbed, {key: value for key, value in given if value is not None})
+        placing = service.model_dump(include=PLACING, exclude_unset=True, exclude_none=True, mode="json")
+        request = _request(known, testbed, placing)
         metadata = {**service.metadata(), **({"env": service.env} if service.env else {})}
         roles = tuple(dict.fromkeys((layer.name, service.name, f"{layer_number}_{number}", testbed, *service.roles)))
         copy = "" if number <= len(layer.services) else f", a copy of service {place + 1}"

@@ -2,39 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from fnmatch import fnmatchcase
 
-from e2c.config.problems import Path, Problem, Severity, shown
+from e2c.config.problems import MAX_PROBLEMS, Path, Problem, Severity, bounded, shown
 from e2c.config.scenario import Scenario
 from e2c.config.workflow import DependsOn
 from e2c.plan.grouping import aggregate_name
 from e2c.plan.link_checks import check_links
 from e2c.plan.selectors import Roster, Selectable, SelectorError, Term, names, parse
 
+MAX_CHOSEN = 5_000_000
+"""Hosts that all selectors together may choose, each host counted as often as it is chosen."""
+MAX_SPELLED = 100
+"""Hosts of a term of which one must be spelled as the term is."""
 NOT_DEPLOYED = ("monitoring", "monitoring_iotlab", "kwollect")
 """Sections of layers_services.yaml that nothing fulfils yet."""
 
 
 def check(scenario: Scenario, roster: Roster) -> list[Problem]:
     """All problems of a scenario on its planned hosts."""
-    problems: list[Problem] = []
+    broken: set[str] = set()
+    problems = bounded(_selectors(scenario, roster, broken))
+    complete = len(problems) <= MAX_PROBLEMS and not any(problem.code == "plan-too-large" for problem in problems)
+    problems += _not_deployed(scenario)
+    if complete:  # else some patterns were not even read
+        problems += bounded(check_links(scenario, roster, broken))
+        problems += bounded(_aggregates(scenario, roster, broken))
+    return problems
+
+
+def _selectors(scenario: Scenario, roster: Roster, broken: set[str]) -> Iterator[Problem]:
+    """Problems of all patterns; ``broken`` receives those that cannot be read."""
     known: dict[str, list[tuple[str, str, str]]] = {}
+    chosen = 0
     for name, path, pattern in patterns(scenario):
         if pattern not in known:
             known[pattern] = list(_faults(pattern, roster))
+            broken |= {pattern} if any(code == "selector-syntax" for code, _, _ in known[pattern]) else set()
         for code, message, hint in known[pattern]:
             severity: Severity = "warning" if code == "selector-part-empty" else "error"
-            problems.append(
-                scenario.problem(name, path, code, f"{path[-1]} {shown(pattern)}: {message}", hint, severity=severity)
-            )
-    broken = {pattern for pattern, faults in known.items() if any(code == "selector-syntax" for code, _, _ in faults)}
-    problems += check_links(scenario, roster, broken)
-    problems += _not_deployed(scenario)
-    for path, dependency in _dependencies(scenario):
-        if dependency.service_selector not in broken and dependency.grouping == "aggregate":
-            problems += _aggregate(scenario, path, dependency, roster)
-    return problems
+            message = f"{path[-1]} {shown(pattern)}: {message}"
+            yield scenario.problem(name, path, code, message, hint, severity=severity)
+        chosen += 0 if pattern in broken else len(roster.select(pattern))
+        if chosen > MAX_CHOSEN:
+            message = f"the selectors up to here choose more than {MAX_CHOSEN} hosts"
+            yield scenario.problem(name, path, "plan-too-large", message, "Write fewer of them, or take fewer hosts")
+            return
 
 
 def _not_deployed(scenario: Scenario) -> Iterator[Problem]:
@@ -72,8 +86,9 @@ def _faults(pattern: str, roster: Roster) -> Iterator[tuple[str, str, str]]:
         return
     for term in missed:
         near = roster.proposal(term.text)
-        layers = dict.fromkeys(host.layer for host in roster.hosts if host.layer)
-        hint = f"Did you mean {near!r}?" if near else f"Layers: {', '.join(layers)}"
+        hint = f"Did you mean '{near}{_subscript(term)}'?" if near else f"Layers: {', '.join(roster.layers)}"
+        if "{{" in term.text:
+            hint = "Selectors are not templates; write the hosts themselves"
         yield "selector-part-empty" if chosen else "selector-empty", f"no host matches {shown(term.text)}", hint
     if not chosen and not missed:
         yield "selector-empty", "no host is left", "Exclude fewer, or choose more"
@@ -81,6 +96,13 @@ def _faults(pattern: str, roster: Roster) -> Iterator[tuple[str, str, str]]:
         right = _spelled(term, roster) if term not in missed else None
         if right:
             yield "selector-case", f"the scenario writes {right!r}, not {term.text!r}", f"Write {right!r}"
+
+
+def _subscript(term: Term) -> str:
+    if term.first is None:
+        return ""
+    end = "" if term.last is None else ":" if term.last == -1 else f":{term.last}"
+    return f"[{term.first}{end}]"
 
 
 def _spelled(term: Term, roster: Roster) -> str | None:
@@ -91,7 +113,7 @@ def _spelled(term: Term, roster: Roster) -> str | None:
     text = term.text
     if text.startswith("~") or text == text.lower():
         return None
-    right = any(fnmatchcase(name, text) for host in roster.hosts for name in _spellings(host))
+    right = any(fnmatchcase(name, text) for host in roster.matching(term)[:MAX_SPELLED] for name in _spellings(host))
     return None if right else text.lower()
 
 
@@ -104,14 +126,28 @@ def _spellings(host: Selectable) -> Iterator[str]:
         yield ".".join((host.layer.lower(), host.service, *tail))
 
 
-def _aggregate(scenario: Scenario, path: Path, dependency: DependsOn, roster: Roster) -> Iterator[Problem]:
-    seen: dict[str, str] = {}
-    for key in roster.select(dependency.service_selector):
-        variable = aggregate_name(dependency.prefix, key)
-        if variable in seen:
-            message = f"{seen[variable]} and {key} would both be the variable {shown(variable)}"
+def _aggregates(scenario: Scenario, roster: Roster, broken: Collection[str]) -> Iterator[Problem]:
+    known: dict[str, tuple[str, str] | None] = {}
+    for path, dependency in _dependencies(scenario):
+        pattern = dependency.service_selector
+        if pattern in broken or dependency.grouping != "aggregate":
+            continue
+        if pattern not in known:
+            known[pattern] = _collision(roster.select(pattern))
+        found = known[pattern]
+        if found:
+            variable = shown(aggregate_name(dependency.prefix, found[0]))
+            message = f"{found[0]} and {found[1]} would both be the variable {variable}"
             yield scenario.problem(
                 "workflow", (*path, "service_selector"), "aggregate-collision", message, "Choose hosts of one layer"
             )
-            return
-        seen[variable] = key
+
+
+def _collision(keys: Iterable[str]) -> tuple[str, str] | None:
+    """The first two service keys that ``aggregate`` would give one name."""
+    seen: dict[str, str] = {}
+    for key in keys:
+        first = seen.setdefault(aggregate_name("", key), key)
+        if first != key:
+            return first, key
+    return None

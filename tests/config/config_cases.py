@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Callable, Sequence
+from difflib import SequenceMatcher
 from pathlib import Path
 
 import pytest
@@ -62,3 +63,18 @@ def assert_readable(problems: list[Problem]) -> None:
         assert "\n" not in problem.sentence()
         assert len(own) < 300
         assert not problem.message.endswith(".")
+
+
+def changed_lines(good: bytes, bad: bytes) -> set[int]:
+    """Lines of the bad file, from 1, that differ from the good one; the line after what was removed."""
+    try:
+        left, right = good.decode().splitlines(), bad.decode().splitlines()
+    except UnicodeDecodeError:
+        return set()
+    changes = SequenceMatcher(None, left, right, autojunk=False).get_opcodes()
+    return {
+        line
+        for tag, _, _, start, end in changes
+        if tag != "equal"
+        for line in range(start + 1, max(end, start + 1) + 1)
+    }

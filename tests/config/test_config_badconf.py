@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from config_cases import CASES, TUTORIAL, MakeScenario, assert_readable, judge, needs
+from config_cases import CASES, TUTORIAL, MakeScenario, assert_readable, changed_lines, judge, needs
 
 ROWS = [tuple(line.split("\t")) for line in (CASES / "badconf/expected.tsv").read_text().splitlines()[1:]]
 EDITS: list[dict[str, Any]] = yaml.safe_load((CASES / "config/edits.yaml").read_text())
@@ -26,21 +25,6 @@ def test_published_cases_get_the_wanted_verdict(file: str, defect: str, wanted: 
     placed = [problem for problem in problems if problem.line]
     if placed and lines and wanted == "error":
         assert any(abs(problem.line - line) <= 1 for problem in placed for line in lines), (lines, problems)
-
-
-def changed_lines(good: bytes, bad: bytes) -> set[int]:
-    """Lines of the bad file, from 1, that differ from the good one; the line after what was removed."""
-    try:
-        left, right = good.decode().splitlines(), bad.decode().splitlines()
-    except UnicodeDecodeError:
-        return set()
-    changes = SequenceMatcher(None, left, right, autojunk=False).get_opcodes()
-    return {
-        line
-        for tag, _, _, start, end in changes
-        if tag != "equal"
-        for line in range(start + 1, max(end, start + 1) + 1)
-    }
 
 
 @pytest.mark.parametrize("case", EDITS, ids=[f"{case['file']}-{case['name']}" for case in EDITS])

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from config_cases import TUTORIAL, assert_readable, judge
+from config_cases import CASES, TUTORIAL, assert_readable, judge
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -132,3 +132,76 @@ def test_a_slip_in_a_key_is_never_passed_over(name: str, path: Path_, folder: Pa
 
         assert verdict != "ok", slip
         assert any(repr(slip) in sentence or repr(key) in sentence for sentence in sentences), (slip, sentences)
+
+
+RICH = ("monitored", "chameleon", "scaleway", "static")
+
+
+class Rich:
+    """A rich scenario, written anew with one file changed."""
+
+    def __init__(self, name: str, folder: Path) -> None:
+        self.folder = folder / name
+        shutil.copytree(CASES / "config" / name, self.folder)
+        self.good = {file: yaml.safe_load((self.folder / f"{file}.yaml").read_text()) for file in FILES}
+
+    def verdict(self, file: str, data: Any) -> tuple[str, list[str]]:
+        """What a check says, apart from sections that are not deployed."""
+        path = self.folder / f"{file}.yaml"
+        path.write_text(yaml.safe_dump(data, sort_keys=False, allow_unicode=True))
+        _, problems = judge(self.folder, FILES)
+        path.write_text(yaml.safe_dump(self.good[file], sort_keys=False, allow_unicode=True))
+        problems = [problem for problem in problems if problem.code != "not-deployed"]
+        assert_readable(problems)
+        severities = {problem.severity for problem in problems}
+        verdict = "error" if "error" in severities else "warning" if severities else "ok"
+        return verdict, [problem.sentence() for problem in problems]
+
+
+@pytest.fixture(scope="module", params=RICH)
+def rich(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Rich:
+    return Rich(request.param, tmp_path_factory.mktemp("rich"))
+
+
+def is_invented(path: Path_) -> bool:
+    """Whether a key of workflow.yaml or layers_services.yaml is a name that the user invents."""
+    *above, key = path
+    return (
+        above[-1:] in (["env"], ["vars"])
+        or (above[-1:] == ["environment"] and len(above) > 1)
+        or (key == "port" and "services" in above)
+    )
+
+
+def test_a_slip_in_a_rich_scenario_is_never_passed_over(rich: Rich) -> None:
+    missed = []
+    for file in ("layers_services", "network", "workflow"):
+        for path in paths(rich.good[file]):
+            key = path[-1]
+            if not isinstance(key, str) or len(key) < 3 or is_invented(path):
+                continue
+            for slip in (key[0] + key[2:], key[:-2] + key[-1] + key[-2]):
+                if slip in (key, "at"):  # there is a module of that name
+                    continue
+                changed = copy.deepcopy(rich.good[file])
+                holder = parent(changed, path)
+                items = list(holder.items())
+                holder.clear()
+                holder.update({slip if old == key else old: value for old, value in items})
+                if rich.verdict(file, changed)[0] == "ok":
+                    missed.append((file, path, slip))
+
+    assert not missed
+
+
+def test_a_key_of_a_testbed_or_rule_without_value_is_never_passed_over(rich: Rich) -> None:
+    missed = []
+    for file in ("layers_services", "network"):
+        for path in paths(rich.good[file]):
+            changed = copy.deepcopy(rich.good[file])
+            parent(changed, path)[path[-1]] = None
+            legal = path == ("networks",) or is_invented(path)
+            if not legal and rich.verdict(file, changed)[0] == "ok":
+                missed.append((file, path))
+
+    assert not missed

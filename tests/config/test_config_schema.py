@@ -135,3 +135,21 @@ def put(data: Any, path: tuple[str | int, ...], value: Any) -> None:
         del data[path[-1]]
     else:
         data[path[-1]] = value
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_examples_fit_their_own_schema(name: str) -> None:
+    made = schema(name)
+    for definition in (made, *made.get("$defs", {}).values()):
+        for value in definition.get("properties", {}).values():
+            for example in value.get("examples", ()):
+                Draft202012Validator({**value, "$defs": made.get("$defs", {})}).validate(example)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "examples").rglob("*.yaml")), ids=lambda path: path.name)
+def test_examples_name_their_schema(path: Path) -> None:
+    first = path.read_text().splitlines()[0]
+    prefix = "# yaml-language-server: $schema="
+
+    assert first.startswith(prefix)
+    assert (path.parent / first.removeprefix(prefix)).resolve() == ROOT / "schemas" / f"{path.stem}.schema.json"

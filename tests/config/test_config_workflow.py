@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
-from e2c.config import keywords, modules
+from e2c.config import filters, keywords
 from e2c.config.document import parse
+from e2c.config.module_table import options
 from e2c.config.problems import Problem
 from e2c.config.task_checks import TaskCheck
 from e2c.config.templates import check_templates, is_reserved
@@ -48,13 +50,51 @@ def test_modules_are_those_of_ansible() -> None:
 
 
 def test_arguments_are_those_of_ansible() -> None:
-    command = [sys.executable, "-m", "ansible", "doc", "-j", "-t", "module", *modules.ARGUMENTS]
+    known = sorted(keywords.MODULES - {"yum"})
+    command = [sys.executable, "-m", "ansible", "doc", "-j", "-t", "module", *known]
     told = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
-    for module, known in modules.ARGUMENTS.items():
-        options = told[module]["doc"].get("options", {})
-        names = {name for option, more in options.items() for name in (option, *more.get("aliases", ()))}
-        assert names - {"free_form"} == known, module
+    for module in known:
+        wanted = {}
+        for name, more in (told[module]["doc"].get("options") or {}).items():
+            for alias in (name, *more.get("aliases", ())):
+                wanted[alias] = (bool(more.get("required")), more.get("type") == "bool", more.get("type") == "int")
+        found = options(module)
+        assert found is not None
+        assert {name: (option.required, option.truth, option.number) for name, option in found.items()} == {
+            name: told for name, told in wanted.items() if name not in ("free_form", "free-form")
+        }, module
+        for name, option in found.items():
+            if option.choices:
+                assert list(option.choices) == [
+                    str(choice) for choice in told[module]["doc"]["options"][option.names[0]]["choices"]
+                ], (module, name)
+
+
+def test_filters_and_tests_are_those_of_ansible() -> None:
+    import ansible.plugins.filter
+    import ansible.plugins.test
+    from jinja2 import Environment
+
+    found: dict[str, set[str]] = {"filters": set(Environment().filters), "tests": set(Environment().tests)}
+    for package, maker, what in (
+        (ansible.plugins.filter, "FilterModule", "filters"),
+        (ansible.plugins.test, "TestModule", "tests"),
+    ):
+        for file in Path(package.__path__[0]).glob("[a-z]*.py"):
+            plugin = import_module(f"{package.__name__}.{file.stem}")
+            found[what] |= set(getattr(getattr(plugin, maker)(), what)())
+
+    assert found["filters"] == filters.FILTERS
+    assert found["tests"] == filters.TESTS
+
+
+def test_lookups_are_those_of_ansible() -> None:
+    import ansible.plugins.lookup
+
+    files = Path(ansible.plugins.lookup.__path__[0]).glob("[a-z]*.py")
+
+    assert {file.stem for file in files} == keywords.LOOKUPS
 
 
 @pytest.mark.parametrize(
@@ -97,6 +137,19 @@ def test_installed_modules_are_found(name: str, there: bool) -> None:
         "- {copy: '{{ all_of_it }}'}",
         "- {shell: , args: {cmd: ls, chdir: /tmp}}",
         "- {command: {argv: [ls, -l]}}",
+        "- {set_fact: {anything: 1}}",
+        "- {package: {name: x, update_cache: yes}}",
+        "- {include_role: {name: x}}",
+        "- {meta: flush_handlers}",
+        "- {apt: name=x state=present}",
+        "- {apt: {pkg: [x, y], upgrade: yes, update_cache: 'yes'}}",
+        "- {copy: {content: x, dest: /y, mode: 0644}}",
+        "- {copy: {content: x, dest: /y, mode: u=rw}}",
+        "- {ping: , vars: {a: 1}, environment: {A: b}, tags: [x, y], loop: [1], loop_control: {label: x}}",
+        "- {ping: , loop: '{{ all_of_them }}', notify: restart}",
+        "- {debug: {msg: [1, 2], verbosity: 1}}",
+        "- {find: {paths: [/a, /b], patterns: '*.log', recurse: true}}",
+        "- {uri: 'url=http://a/ return_content=yes'}",
         "- {fetch: {src: /x, dest: '{{ working_dir }}/', flat: true}}",
     ],
 )
@@ -132,6 +185,25 @@ def test_good_tasks(text: str) -> None:
         ("- {copy: {src: /a, dst: b, dest: c}}", "unknown-key", "[0].copy.dst"),
         ("- {copy: {src: /a}}", "module-arguments", "[0].copy"),
         ("- {copy: {dest: a}}", "module-arguments", "[0].copy"),
+        ("- {ping: , vars: x}", "type", "[0].vars"),
+        ("- {ping: , vars: {a-b: 1}}", "variable-name", "[0].vars.a-b"),
+        ("- {ping: , vars: }", "null", "[0].vars"),
+        ("- {ping: , environment: PATH}", "type", "[0].environment"),
+        ("- {ping: , loop: items}", "type", "[0].loop"),
+        ("- {ping: , loop: [1], loop_control: {lop_var: x}}", "unknown-key", "[0].loop_control.lop_var"),
+        ("- {ping: , tags: {a: b}}", "type", "[0].tags"),
+        ("- {shell: ls, args: chdir}", "type", "[0].args"),
+        ("- {shell: ls, args: {chdr: /x}}", "unknown-key", "[0].args.chdr"),
+        ("- {shell: , args: {chdir: /x}}", "module-arguments", "[0].shell"),
+        ("- {block: [{ping: }], when: {a: b}}", "type", "[0].when"),
+        ("- {pip: numpy}", "module-arguments", "[0].pip"),
+        ("- {pip: {nme: numpy, name: x}}", "unknown-key", "[0].pip.nme"),
+        ("- {apt: nam=x}", "unknown-key", "[0].apt"),
+        ("- {apt: {name: x, state: instaled}}", "module-arguments", "[0].apt.state"),
+        ("- {apt: {name: x, update_cache: maybe}}", "module-arguments", "[0].apt.update_cache"),
+        ("- {wait_for: {port: 80, timeout: 1m}}", "module-arguments", "[0].wait_for.timeout"),
+        ("- {uri: {return_content: yes}}", "module-arguments", "[0].uri"),
+        ("- {copy: {content: x, dest: /y, mode: 644}}", "file-mode", "[0].copy.mode"),
         ("- {fetch: {src: a}}", "module-arguments", "[0].fetch"),
         ("- {fetch: {src: [a], dest: b}}", "module-arguments", "[0].fetch.src"),
         ("- {file: {state: absent}}", "module-arguments", "[0].file"),
@@ -186,6 +258,17 @@ def test_what_names_no_source_of_the_controller(text: str, tmp_path: Path) -> No
     [
         ("a: '{{ working_dir }} {{ _self.url }} {{ ansible_facts.x }} {{ hostvars[item] }}'", None),
         ("a: '{{ mine | default(omit) }}'", None),
+        ("a: '{{ thine | default(1) }}'", None),
+        ("{a: '{{ thine.x }}', when: thine is defined}", None),
+        ("a: '{{ mine | from_json | map(attribute=\"x\") | b64decode }}'", None),
+        ("a: '{{ mine is succeeded and range(3) | sum > 2 }}'", None),
+        ("a: '{{ mine | community.general.json_query(\"x\") }}'", None),
+        ("a: '{{ mine | json_query(\"x\") }}'", None),
+        ("a: '{{ mine | regex_replac(1, 2) }}'", "filter-unknown"),
+        ("a: '{{ mine | no.such.collection }}'", "filter-unknown"),
+        ("a: '{{ mine is sucess }}'", "filter-unknown"),
+        ("a: '{{ _self.machine_id }}'", None),
+        ("a: '{{ _self.machineid }}'", "variable-attribute"),
         ('a: \'{{ lookup("env", "HOME") }}\'', None),
         ("a: '{% for i in range(3) %}{{ i }}{% endfor %}'", None),
         ("when: mine == 1 and inventory_hostname in groups.all", None),
