@@ -17,8 +17,11 @@ with the first record, and the end of the program waits for them up to ``PROVLIG
 """
 
 from .capture import configure, flush, stats
+from .context import current_task
 from .data import Data
+from .files import File
+from .functions import captured
 from .task import Task
 from .workflow import Workflow
 
-__all__ = ["Data", "Task", "Workflow", "configure", "flush", "stats"]
+__all__ = ["Data", "File", "Task", "Workflow", "captured", "configure", "current_task", "flush", "stats"]

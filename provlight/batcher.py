@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import Dict, List, Sequence
 
 from .buffer import Buffer, Entry
@@ -12,6 +13,8 @@ from .outbox import Outbox
 from .report import Report
 
 _BATCH_BYTES = 1 << 18  # estimated; encoded, a batch is a quarter of it or less
+
+_PATIENCE_S = 60.0  # a disk may hang, and a signal handler may have interrupted what everything else waits for
 
 
 class Batcher(threading.Thread):
@@ -41,17 +44,30 @@ class Batcher(threading.Thread):
                 self._lose(lost, "the buffer was full")
             for chunk in _chunks(entries, weight, self._batch):
                 self._put(chunk)
-            self.handled += len(entries)
             if not self._outbox.full:
                 self._tell_losses()
+            self._outbox.commit()
+            self.handled += len(entries)
             self._outbox.changed()
         self._tell_losses()
+        self._outbox.commit()
         self._outbox.changed()
 
     def room(self) -> None:
         """Batches were acknowledged: if there are losses to tell, now is the time."""
         if self._unsaid:
             self._buffer.poke()
+
+    def wait_until_handled(self, number: int) -> None:
+        """Wait until so many entries are committed to the outbox, or lost; for a minute at most."""
+        deadline = time.monotonic() + _PATIENCE_S
+        while self.handled < number and self.is_alive():
+            if time.monotonic() >= deadline:
+                self._report.say(
+                    "patience", "calls return although their record is not on the disk: that takes too long"
+                )
+                break
+            self._outbox.wait_for(lambda: self.handled >= number, 1.0)
 
     def _put(self, entries: Sequence[Entry]) -> None:
         if self._outbox.full:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import Any, List, Optional, Tuple
+from typing import Any, Callable, List, Optional, Set, Tuple
 
 Entry = Tuple[Any, ...]
 """What a call set down: the items of :class:`~provlight.shapes.Record`, as a plain tuple because that is cheaper."""
+
+
+_START_S = 5.0  # nobody needs so long to start the threads
 
 
 class Buffer:
@@ -92,3 +95,41 @@ class Buffer:
         with self._changed:
             self._closed = True
             self._changed.notify()
+
+
+class DurableBuffer(Buffer):
+    """A buffer whose :meth:`append` returns when the entry is safe. Threads that append meanwhile share one commit."""
+
+    def __init__(self, max_bytes: int, batch: int, linger: float) -> None:
+        super().__init__(max_bytes, batch, linger)
+        self._maker = threading.get_ident()
+        self._wait: Optional[Callable[[int], None]] = None
+        self._ready = threading.Event()
+        self._inside: Set[int] = set()  # threads that may hold the lock
+
+    def set_wait(self, wait: Callable[[int], None]) -> None:
+        """Tell what to call with the number of entries of which the last is to be safe."""
+        self._wait = wait
+        self._ready.set()
+
+    def append(self, entry: Entry, weight: int) -> bool:
+        """Set down an entry and wait until it is safe. Returns False when it was dropped.
+
+        A signal handler that interrupts this very function does not wait: what it waits for may need the lock.
+        """
+        thread = threading.get_ident()
+        if thread in self._inside:
+            return super().append(entry, weight)
+        self._inside.add(thread)
+        try:
+            with self._lock:
+                taken = super().append(entry, weight)
+                number = self.appended
+                self.hurry()
+        finally:
+            self._inside.discard(thread)
+        if self._wait is None and thread != self._maker:  # the maker is at it, and cannot wait for itself
+            self._ready.wait(_START_S)
+        if taken and self._wait is not None:
+            self._wait(number)
+        return taken

@@ -11,18 +11,29 @@ import os
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING, Any, Callable, Dict, Optional
+from typing import TYPE_CHECKING, Any, Dict, NamedTuple, Optional
 
-from .buffer import Buffer, Entry
+from .buffer import Buffer, DurableBuffer, Entry
 from .declared import Declared, read_declared
+from .forking import undisturbed
 from .report import Report
-from .settings import Settings, read_credentials
+from .settings import Settings
 
 if TYPE_CHECKING:
     from .batcher import Batcher
     from .outbox import Outbox
     from .sender import Sender
-    from .transport import Transport
+    from .spool.adoption import Adopter
+
+_SPOOLING_S = 5.0  # the end of a program gives the disk at least so long
+_UNREACHABLE_S = 5.0  # and with a spool waits no longer for a broker that cannot be reached
+
+
+class Remains(NamedTuple):
+    """What was captured and not delivered when a capture was closed."""
+
+    records: int
+    kept: int  # of these, in the spool
 
 
 class Capture:
@@ -37,6 +48,7 @@ class Capture:
         self._outbox: Optional[Outbox] = None
         self._batcher: Optional[Batcher] = None
         self._sender: Optional[Sender] = None
+        self._adopter: Optional[Adopter] = None
         self._start_lock = threading.RLock()
         self._silent = settings.transport == "none"
 
@@ -62,9 +74,25 @@ class Capture:
                     "nothing is captured, because no broker is named: set PROVLIGHT_SERVER_URL or PROVLIGHT_TRANSPORT",
                 )
                 return False
+            if settings.transport == "file" and settings.file is None:
+                self._silent = True
+                self.report.say("unconfigured", "nothing is captured, because no file is named: set PROVLIGHT_FILE")
+                return False
+            if settings.durability == "record" and settings.spool_dir is None:
+                self.report.say("durability", "calls return before their record is safe: set PROVLIGHT_SPOOL_DIR")
             # The buffer first: a signal handler may capture while the rest is being made.
-            self.buffer = Buffer(settings.buffer_kb << 10, settings.batch, settings.linger_ms / 1000)
-            return self._start_threads(self.buffer)
+            kind = DurableBuffer if self._spooled and settings.durability == "record" else Buffer
+            self.buffer = kind(settings.buffer_kb << 10, settings.batch, settings.linger_ms / 1000)
+            with undisturbed:
+                started = self._start_threads(self.buffer)
+            if started and self._batcher is not None and isinstance(self.buffer, DurableBuffer):
+                self.buffer.set_wait(self._batcher.wait_until_handled)
+            return started
+
+    @property
+    def _spooled(self) -> bool:
+        # Whoever writes to a file or the screen wants to see this program, not what others left.
+        return self.settings.spool_dir is not None and self.settings.transport == "mqtt"
 
     def _start_threads(self, buffer: Buffer) -> bool:
         try:
@@ -72,46 +100,36 @@ class Capture:
             from .encoding import Encoder
             from .outbox import Outbox
             from .sender import Sender
+            from .transport.choice import transport_maker
 
-            outbox = Outbox(self.settings.outbox_kb << 10)
-            encoder = Encoder(self.client, self.settings.compress, about=_about())
-            batcher = Batcher(buffer, outbox, encoder, self.settings.batch, self.report)
-            sender = Sender(outbox, self._transport_maker(), encoder, self.report)
+            settings = self.settings
+            encoder = Encoder(self.client, settings.compress, about=_about())
+            make_transport = transport_maker(settings)
+            outbox: Outbox
+            adopter: Optional[Adopter] = None
+            if self._spooled:
+                from .spool.own import make_spool
+
+                outbox, adopter = make_spool(settings, self.client, encoder.known, make_transport, self.report)
+            else:
+                outbox = Outbox(settings.outbox_kb << 10)
+            batcher = Batcher(buffer, outbox, encoder, settings.batch, self.report)
+            sender = Sender(outbox, lambda: make_transport(""), self.client, encoder.announcements, self.report)
             outbox.on_add = sender.wake
             outbox.on_room = batcher.room
             batcher.start()
             sender.start()
+            if adopter is not None:
+                adopter.start()
         except (ImportError, OSError, RuntimeError) as error:  # no msgpack, no more threads, the interpreter goes down
             self._silent = True
             self.buffer = None
             buffer.close()
             self.report.say("unstarted", "nothing is captured: {}".format(error))
             return False
-        self._outbox, self._batcher, self._sender = outbox, batcher, sender
+        self._outbox, self._batcher, self._sender, self._adopter = outbox, batcher, sender, adopter
         _watch_exit()
         return True
-
-    def _transport_maker(self) -> "Callable[[], Transport]":
-        """What makes the transport, its modules imported: a fork while another thread imports would hang the child."""
-        settings = self.settings
-        if settings.transport == "memory":
-            from .transport.memory import MemoryTransport
-
-            return MemoryTransport
-        if settings.transport == "console":
-            from .transport.console import ConsoleTransport
-
-            return ConsoleTransport
-        from .transport.mqtt import MqttTransport
-
-        assert settings.endpoint is not None
-        host, port = settings.endpoint
-
-        def make() -> MqttTransport:
-            user, password = read_credentials(settings.credentials) if settings.credentials else (None, None)
-            return MqttTransport(host, port, settings.server_topic, user, password)
-
-        return make
 
     def flush(self, timeout: float) -> bool:
         """Wait until everything captured so far is stored. Returns whether it is, within ``timeout`` seconds."""
@@ -127,20 +145,35 @@ class Capture:
         last = outbox.next_seq - 1
         return outbox.wait_for(lambda: outbox.base > last, max(0.0, deadline - time.monotonic()))
 
-    def close(self, timeout: float) -> int:
-        """Take no more records, deliver what there is. Returns how many records remain undelivered."""
+    def close(self, timeout: float) -> "Remains":
+        """Take no more records, deliver what there is within ``timeout`` seconds. Returns what remains undelivered.
+
+        With a spool the wait is shorter while the broker cannot be reached: what remains is safe.
+        """
         buffer, outbox, batcher, sender = self.buffer, self._outbox, self._batcher, self._sender
         if buffer is None or outbox is None or batcher is None or sender is None:
-            return 0
-        deadline = time.monotonic() + timeout
+            return Remains(0, 0)
+        adopter = self._adopter
+        began = time.monotonic()
+        deadline = began + timeout
         buffer.close()
         with contextlib.suppress(KeyboardInterrupt):  # the user does not want to wait
-            batcher.join(timeout)
-            outbox.wait_for(lambda: outbox.empty, max(0.0, deadline - time.monotonic()))
-        pending = self.pending
+            batcher.join(timeout if adopter is None else max(timeout, _SPOOLING_S))
+            patience = began + min(timeout, _UNREACHABLE_S)
+            while not outbox.empty and time.monotonic() < deadline:
+                if adopter is not None and sender.failing and time.monotonic() >= patience:
+                    break
+                outbox.wait_for(lambda: outbox.empty, min(0.25, max(0.0, deadline - time.monotonic())))
+            if adopter is not None and outbox.empty:
+                adopter.finish(deadline)
+        remains = Remains(self.pending, outbox.kept)
+        if adopter is not None:
+            adopter.close()
         sender.close()
         sender.join(1.0)
-        return pending
+        if not batcher.is_alive():
+            outbox.close()
+        return remains
 
     @property
     def pending(self) -> int:
@@ -154,8 +187,8 @@ class Capture:
 
     def stats(self) -> Dict[str, Any]:
         """See :func:`provlight.stats`."""
-        buffer, outbox, sender = self.buffer, self._outbox, self._sender
-        return {
+        buffer, outbox, sender, adopter = self.buffer, self._outbox, self._sender, self._adopter
+        figures: Dict[str, Any] = {
             "client": self.client,
             "transport": self.settings.transport,
             "connected": bool(sender and sender.connected),
@@ -169,11 +202,16 @@ class Capture:
             "sent": sender.sent if sender else 0,
             "last_error": self.report.last_error,
         }
+        if outbox is not None and adopter is not None:
+            figures["spool"] = {**outbox.figures(), "adopted": adopter.figures()}
+        return figures
 
     def abandon(self) -> None:
         """In the child of a fork: let go of what belongs to the parent."""
         if self._sender is not None:
             self._sender.abandon()
+        if self._adopter is not None:
+            self._adopter.abandon()
 
 
 _current: Optional[Capture] = None
@@ -197,7 +235,8 @@ def _begin(settings: Optional[Settings]) -> Capture:
             known: Optional[Declared] = None
             if used.dataflow:
                 try:
-                    known = read_declared(used.dataflow)
+                    with undisturbed:
+                        known = read_declared(used.dataflow)
                 except ValueError as error:
                     used.complaints.append("{}; calls are not checked".format(error))
             made = Capture(used)
@@ -264,23 +303,37 @@ def stats() -> Dict[str, Any]:
 
     ``captured``, ``stored``, ``pending`` records; ``lost`` and ``misuses`` by reason; records ``ignored`` for want of a
     transport; ``batches`` made and messages ``sent`` (repeats included); ``connected``, ``last_error``, ``client``,
-    ``transport``.
+    ``transport``. With a spool, ``spool`` has its ``folder``, ``bytes``, ``batches`` on the disk and ``in_memory``, the
+    unix time of the ``oldest``, and what was ``adopted`` of dead processes: ``folders``, ``records``, ``lost``.
     """
     return current().stats()
 
 
 def _close(capture: Capture) -> None:
-    pending = capture.close(capture.settings.flush_timeout)
-    if pending and sys.stderr is not None:
+    remains = capture.close(capture.settings.flush_timeout)
+    if remains.records and sys.stderr is not None:
         # Not through logging: at the end of the interpreter its handlers may be closed already.
-        sys.stderr.write(
-            "provlight: {} of {} records were not delivered within {:g} s{}\n".format(
-                pending,
-                capture.stats()["captured"],
-                capture.settings.flush_timeout,
-                ": " + capture.report.last_error if capture.report.last_error else "",
-            )
+        sys.stderr.write("provlight: {}\n".format(_told(capture, remains)))
+
+
+def _told(capture: Capture, remains: Remains) -> str:
+    """What is said of records that were not delivered."""
+    captured = capture.stats()["captured"]
+    error = ": " + capture.report.last_error if capture.report.last_error else ""
+    if not remains.kept:
+        return "{} of {} records were not delivered within {:g} s{}".format(
+            remains.records, captured, capture.settings.flush_timeout, error
         )
+    lost = remains.records - remains.kept
+    return "{} of {} records were not delivered{}. {} are kept in {}{}: {}".format(
+        remains.records,
+        captured,
+        error,
+        remains.kept,
+        capture.settings.spool_dir,
+        ", {} are lost".format(lost) if lost > 0 else "",
+        "the next start or `provlight spool send` sends them",
+    )
 
 
 def _at_exit() -> None:

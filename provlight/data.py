@@ -6,6 +6,8 @@ from itertools import chain
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 from . import capture
+from .declared import is_number
+from .files import File, Observed
 from .shapes import MAX_COLUMN, MAX_NAME, SetShape
 from .values import MAX_INT_BITS, MAX_TEXT, PLAIN, SIZED, plain
 
@@ -14,7 +16,8 @@ Identity = Union[int, str]
 _HARMLESS = PLAIN - SIZED - {int}  # whatever their value, they can be carried
 _SEQUENCES = (list, tuple)
 _MAX_KNOWN = 1024
-_known_shapes: Dict[Tuple[Any, ...], SetShape] = {}
+_NUMBERS = frozenset((type(None), bool, int, float))
+_known_shapes: Dict[Tuple[Any, ...], Tuple[SetShape, Optional[Tuple[bool, ...]]]] = {}
 _BASE_WEIGHT = 160
 _VALUE_WEIGHT = 32  # bytes that a number and its reference take
 _MAX_TEXT_SUM = 4 * MAX_TEXT
@@ -31,15 +34,16 @@ class Data:
             rows. Lists are *positional*: ``{"any_name": [3, 16]}`` is flattened in order and must match the declared
             attributes; a list of lists gives several rows.
 
-    Values are None, bool, int, float, str, bytes, datetime, paths and numpy scalars; they are copied at once.
-    When the dataflow is known on the device (setting ``dataflow``) names and counts are checked here.
+    Values are None, bool, int, float, str, bytes, datetime, paths, :class:`~provlight.File` and numpy scalars; they are
+    copied at once. When the dataflow is known on the device (setting ``dataflow``) names, counts and types are checked
+    here.
 
     Raises:
         TypeError: a value that cannot be captured.
         ValueError: values that do not fit the set, or are too long.
     """
 
-    __slots__ = ("content", "weight", "workflow_id")
+    __slots__ = ("content", "files", "weight", "workflow_id")
 
     def __init__(
         self,
@@ -50,6 +54,7 @@ class Data:
     ) -> None:
         tag = data_id if type(data_id) is str else _text(data_id, "the tag of a set")
         self.workflow_id = workflow_id
+        self.files: Tuple[Observed, ...] = ()
         key: Optional[Tuple[Any, ...]] = None
         if type(attributes) is dict and not derivations:
             # The common cases, named scalars or one list, of a set that was checked before.
@@ -59,12 +64,19 @@ class Data:
                 values = values[0][:]
                 count = len(values)
             kinds = set(map(type, values))
-            if kinds <= PLAIN:
+            harmless = kinds <= _HARMLESS
+            if not harmless and not kinds <= PLAIN:
+                values = _scalars(values)
+                kinds = set(map(type, values))
+            if values or not attributes:
                 key = (tag, tuple(attributes), count, workflow_id, capture.generation())
-                shape = _known_shapes.get(key)
-                if shape is not None:
+                known = _known_shapes.get(key)
+                if known is not None:
+                    shape, numeric = known
+                    if numeric is not None and not kinds <= _NUMBERS:
+                        _check_numbers(shape, values, numeric)
                     self.weight = _BASE_WEIGHT + _VALUE_WEIGHT * len(values)
-                    if not kinds <= _HARMLESS:
+                    if not harmless:
                         self.weight += _bounded(shape, values)
                     self.content = shape, values
                     return
@@ -74,15 +86,21 @@ class Data:
         if len(values) > MAX_COLUMN:
             raise ValueError("set {!r}: {} values are more than {}".format(tag, len(values), MAX_COLUMN))
         kinds = set(map(type, values))
-        if not kinds <= PLAIN:
-            values = _plain_values(SetShape(tag, names, width, rows), values)
         shape = SetShape(tag, names, width, rows, derived)
+        if not kinds <= PLAIN:
+            if any(isinstance(value, File) for value in values):
+                self.files = _observed(shape, values)
+            values = _plain_values(shape, values)
+        declared = capture.declared()
+        numeric = declared.numeric(tag, workflow_id, names, width) if declared is not None and values else None
+        if numeric is not None:
+            _check_numbers(shape, values, numeric)
         self.weight = _BASE_WEIGHT + _VALUE_WEIGHT * len(values)
         if not kinds <= _HARMLESS:
             self.weight += _bounded(shape, values)
         self.content = shape, values
         if key is not None:
-            _learn(key, shape)
+            _learn(key, (shape, numeric))
 
     @property
     def shape(self) -> SetShape:
@@ -198,9 +216,24 @@ def _plain_values(shape: SetShape, values: List[Any]) -> List[Any]:
         try:
             converted.append(plain(value))
         except (TypeError, ValueError) as error:
-            place = shape.names[index % shape.width] if shape.names else "value {}".format(index % shape.width + 1)
+            place = _place_name(shape, index % shape.width)
             raise type(error)("set {!r}, {}: {}".format(shape.tag, place, error)) from None
     return converted
+
+
+def _scalars(values: List[Any]) -> List[Any]:
+    """The values as plain scalars; nothing when some are files or sequences, or cannot be captured."""
+    found = []
+    for value in values:
+        if type(value) not in PLAIN:
+            if isinstance(value, File) or _is_sequence(value):
+                return []
+            try:
+                value = plain(value)
+            except (TypeError, ValueError):
+                return []
+        found.append(value)
+    return found
 
 
 def _bounded(shape: SetShape, values: List[Any]) -> int:
@@ -217,10 +250,38 @@ def _bounded(shape: SetShape, values: List[Any]) -> int:
     return total
 
 
-def _learn(key: Tuple[Any, ...], shape: SetShape) -> None:
+def _observed(shape: SetShape, values: Sequence[Any]) -> Tuple[Observed, ...]:
+    """The files among the values, as they are now."""
+    found = []
+    for index, value in enumerate(values):
+        if isinstance(value, File):
+            place = index % shape.width
+            one = Observed(value, shape.tag, shape.names[place] if shape.names is not None else place)
+            if one.missing:
+                capture.current().report.misuse(
+                    "file",
+                    "set {!r}: {} is captured without size and digest: {}".format(shape.tag, one.path, one.problem),
+                )
+            found.append(one)
+    return tuple(found)
+
+
+def _check_numbers(shape: SetShape, values: Sequence[Any], numeric: Sequence[bool]) -> None:
+    for index, value in enumerate(values):
+        place = index % shape.width
+        if numeric[place] and not is_number(value):
+            shown = repr(value) if isinstance(value, str) and len(value) <= 40 else "a " + type(value).__name__
+            raise ValueError("set {!r}, {}: {} is not a number".format(shape.tag, _place_name(shape, place), shown))
+
+
+def _place_name(shape: SetShape, place: int) -> str:
+    return shape.names[place] if shape.names else "value {}".format(place + 1)
+
+
+def _learn(key: Tuple[Any, ...], known: Tuple[SetShape, Optional[Tuple[bool, ...]]]) -> None:
     if len(_known_shapes) >= _MAX_KNOWN:
         _known_shapes.clear()
-    _known_shapes[key] = shape
+    _known_shapes[key] = known
 
 
 def _text(value: Any, what: str) -> str:

@@ -2,25 +2,43 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Iterable, List, Sequence, Tuple
+from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
-_Attributes = Tuple[str, ...]
+
+class Attributes(NamedTuple):
+    """The attributes of one set, in the order of their declaration."""
+
+    names: Tuple[str, ...]
+    numeric: Tuple[bool, ...]  # whether each takes numbers only
+
+    def place(self, name: str) -> Optional[int]:
+        """Where the attribute is, whatever the case of its name; None when there is none."""
+        if name in self.names:
+            return self.names.index(name)
+        lower = [known.lower() for known in self.names]
+        return lower.index(name.lower()) if name.lower() in lower else None
 
 
 class Declared:
     """Sets of evaluated dataflows, found by tag in lower case."""
 
     def __init__(self, dataflows: Sequence[Dict[str, Any]]) -> None:
-        self._sets: Dict[str, Dict[str, _Attributes]] = {}
+        self._sets: Dict[str, Dict[str, Attributes]] = {}
         for dataflow in dataflows:
             for transformation in dataflow.get("transformations", ()):
                 for item in transformation.get("sets", ()):
-                    names = tuple([attribute["name"] for attribute in item.get("attributes", ())])
+                    attributes = [(one["name"], one.get("type") == "NUMERIC") for one in item.get("attributes", ())]
+                    made = Attributes(tuple([name for name, _ in attributes]), tuple([is_ for _, is_ in attributes]))
                     known = self._sets.setdefault(item["tag"].lower(), {})
                     # A consumer may repeat a set without its attributes: the producer's list counts.
-                    known[dataflow["tag"].lower()] = names or known.get(dataflow["tag"].lower(), ())
+                    if attributes or dataflow["tag"].lower() not in known:
+                        known[dataflow["tag"].lower()] = made
 
-    def attributes(self, tag: str, workflow_id: Any) -> List[_Attributes]:
+    def has_set(self, tag: str) -> bool:
+        """Whether a dataflow has such a set."""
+        return tag.lower() in self._sets
+
+    def attributes(self, tag: str, workflow_id: Any) -> List[Attributes]:
         """The declarations of a set: that of the workflow's dataflow, else those of all dataflows.
 
         Raises:
@@ -35,21 +53,43 @@ class Declared:
     def check_named(self, tag: str, workflow_id: Any, names: Sequence[str]) -> None:
         """Raise ValueError when there is no such set, or it has no such attributes."""
         alternatives = self.attributes(tag, workflow_id)
-        wrong = [[name for name in names if name not in known] for known in alternatives]
+        wrong = [[name for name in names if known.place(name) is None] for known in alternatives]
         if all(wrong):
-            name = wrong[0][0]
-            raise ValueError("set {!r} has no attribute {!r}{}".format(tag, name, _nearest(name, alternatives[0])))
+            name, known = wrong[0][0], alternatives[0].names
+            raise ValueError("set {!r} has no attribute {!r}{}".format(tag, name, _nearest(name, known)))
 
     def check_positional(self, tag: str, workflow_id: Any, count: int) -> None:
         """Raise ValueError when there is no such set, or it has another number of attributes."""
         alternatives = self.attributes(tag, workflow_id)
-        if all(len(known) != count for known in alternatives):
-            known = alternatives[0]
+        if all(len(known.names) != count for known in alternatives):
+            known = alternatives[0].names
             raise ValueError("set {!r} has {} attributes ({}), not {}".format(tag, len(known), ", ".join(known), count))
 
     def is_complete(self, tag: str, workflow_id: Any, names: Iterable[str]) -> bool:
         """Whether these are all the attributes of the set, in any order."""
-        return any(set(names) == set(known) for known in self.attributes(tag, workflow_id))
+        return any(set(names) == set(known.names) for known in self.attributes(tag, workflow_id))
+
+    def numeric(self, tag: str, workflow_id: Any, names: Optional[Sequence[str]], width: int) -> Tuple[bool, ...]:
+        """For each of the values of a row, whether it must be a number whichever dataflow it belongs to."""
+        flags = []
+        for known in self.attributes(tag, workflow_id):
+            places = [known.place(name) for name in names] if names is not None else list(range(width))
+            if all(place is not None and place < len(known.names) for place in places):
+                flags.append([known.numeric[place] for place in places if place is not None])
+        return tuple([all(column) for column in zip(*flags)]) if flags else (False,) * width
+
+
+def is_number(value: Any) -> bool:
+    """Whether a NUMERIC attribute takes a value: numbers, booleans, None, and texts that are numbers."""
+    if value is None or isinstance(value, (bool, int, float)):
+        return True
+    if not isinstance(value, str):
+        return False
+    try:
+        float(value.replace("_", "?"))  # 1_000 is a number in Python only
+    except ValueError:
+        return False
+    return True
 
 
 def read_declared(path: str) -> Declared:

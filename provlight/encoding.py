@@ -7,7 +7,8 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from .columns import encode_column
 from .envelope import TOMBSTONE, ZLIB, BatchTooLargeError, seal, unseal
-from .packing import unpack
+from .files import Files
+from .packing import pack, unpack
 from .shapes import MAX_CELLS, MAX_COLUMN, MAX_NAME, MAX_RECORDS, MAX_SHAPES, Shape, as_list
 
 AnyRecord = Tuple[Any, ...]
@@ -67,11 +68,11 @@ class Encoder:
         Raises:
             LookupError: one of them is so old that it was forgotten.
         """
-        announced, _, groups, _ = as_list(unpack(unseal(body).inflated()), 4, "content")
-        if type(groups) is not list:  # a tombstone
-            return []
-        missing = {group[0] for group in groups} - {item[0] for item in announced}
-        return [[number, self._shapes[number].to_wire()] for number in sorted(missing)]
+        return [[number, self._shapes[number].to_wire()] for number in referred_shapes(body)[1]]
+
+    def known(self) -> List[Any]:
+        """The shapes that are announced and not forgotten, as in an announcement."""
+        return [[number, shape.to_wire()] for number, shape in self._shapes.items()]
 
     def _remember(self, numbers: Mapping[Shape, int]) -> None:
         self._about = {}
@@ -82,6 +83,18 @@ class Encoder:
         while len(self._shapes) > MAX_SHAPES:
             lowest = next(iter(self._shapes))
             del self._numbers[self._shapes.pop(lowest)]
+
+
+def referred_shapes(body: bytes) -> Tuple[Dict[int, Any], List[int]]:
+    """The shapes that a body announces, by number, and the numbers of those it refers to without announcing them.
+
+    Raises:
+        WireError: malformed.
+    """
+    announcements, _, groups, _ = as_list(unpack(unseal(body).inflated()), 4, "content")
+    announced = {item[0]: item[1] for item in announcements}
+    used = {group[0] for group in groups} if type(groups) is list else set()  # a tombstone has a text there
+    return announced, sorted(used - announced.keys())
 
 
 def make_tombstone(body: bytes, reason: str) -> bytes:
@@ -161,5 +174,10 @@ def _encode_group(
         dependencies,
         encode_column(errors, pool) if any(errors) else None,
         columns,
-        [encode_column([(record[8] or {})[name] for record in records], pool) for name in shape.extras],
+        [encode_column([_settled(record[8][name]) for record in records], pool) for name in shape.extras],
     ]
+
+
+def _settled(extra: Any) -> Any:
+    """A scalar. Files are read for their digests now."""
+    return pack(extra.to_wire()) if type(extra) is Files else extra

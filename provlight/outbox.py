@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import threading
-from typing import Callable, Dict, NamedTuple, Optional
+from typing import Any, Callable, Dict, NamedTuple, Optional
 
 
 class Entry(NamedTuple):
@@ -35,6 +35,8 @@ class Outbox:
         """Sequence number for the next batch."""
         self.stored = 0
         """Records known to be stored."""
+        self.place = "in memory"
+        """Where batches wait, for messages."""
         self.on_add: Callable[[], None] = _nobody
         """Called after a batch was added."""
         self.on_room: Callable[[], None] = _nobody
@@ -55,6 +57,9 @@ class Outbox:
             self._changed.notify_all()
         self.on_add()
         return seq
+
+    def commit(self) -> None:
+        """Let go out what was added since the last call. Here batches go out as soon as they are added."""
 
     def after(self, seq: int) -> Optional[Entry]:
         """The held batch that follows ``seq``, or None."""
@@ -85,6 +90,18 @@ class Outbox:
         if done:
             self.on_room()
         return done
+
+    def close(self) -> None:
+        """Let go of everything. Batches still held are lost with the memory they are in."""
+
+    @property
+    def kept(self) -> int:
+        """Records not acknowledged yet that will outlive the process."""
+        return 0
+
+    def figures(self) -> Dict[str, Any]:
+        """More counts for :func:`provlight.stats`."""
+        return {}
 
     @property
     def empty(self) -> bool:

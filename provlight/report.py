@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from typing import Dict, Set
 
+from .forking import undisturbed
+
 
 class Report:
     """Counts of losses and misuses. Each kind is logged once, by the logger ``provlight``; nothing here raises."""
@@ -37,7 +39,8 @@ class Report:
             if topic in self._said:
                 return
             self._said.add(topic)
-        import logging  # most programs never hear from us, so they need not pay for it
+        with undisturbed:
+            import logging  # most programs never hear from us, so they need not pay for it
 
         logging.getLogger("provlight").warning("provlight: %s", sentence)
 

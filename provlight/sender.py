@@ -5,9 +5,9 @@ from __future__ import annotations
 import random
 import threading
 import time
-from typing import Callable, Optional
+from typing import Any, Callable, List, Optional
 
-from .encoding import Encoder, make_tombstone
+from .encoding import make_tombstone
 from .envelope import BatchTooLargeError, frame
 from .outbox import Entry, Outbox
 from .report import Report
@@ -43,23 +43,31 @@ class Sender(threading.Thread):
     Args:
         outbox: where the batches are.
         make_transport: called in this thread before the first link.
-        encoder: knows the shapes that the translator may ask for.
+        client: identity of the client.
+        announcements: gives the shapes that a body refers to, when the translator asks; see ``Encoder.announcements``.
         report: where problems are counted.
     """
 
     def __init__(
-        self, outbox: Outbox, make_transport: Callable[[], Transport], encoder: Encoder, report: Report
+        self,
+        outbox: Outbox,
+        make_transport: Callable[[], Transport],
+        client: str,
+        announcements: Callable[[bytes], List[Any]],
+        report: Report,
     ) -> None:
         super().__init__(name="provlight-sender", daemon=True)
         self._outbox = outbox
         self._make_transport = make_transport
-        self._encoder = encoder
+        self._client = client
+        self._announcements = announcements
         self._report = report
         self._closing = False
         self._link: Optional[Link] = None
         self._announce_up_to = 0  # sequence number below which batches are sent with their shapes
         self._announced_base = 0
         self.connected = False
+        self.failing = False  # the last attempt went wrong, and nothing was acknowledged since
         self.sent = 0  # batches handed over, repeats included
 
     def wake(self) -> None:
@@ -87,7 +95,7 @@ class Sender(threading.Thread):
         while not self._closing:
             try:
                 transport = transport or self._make_transport()
-                self._link = transport.connect(self._encoder.client)
+                self._link = transport.connect(self._client)
                 self.connected = True
                 try:
                     self._serve(self._link, backoff)
@@ -102,9 +110,12 @@ class Sender(threading.Thread):
 
     def _trouble(self, error: Exception) -> None:
         self._report.last_error = str(error)
+        self.failing = True
         if not self._closing:
             topic = _REFUSED if isinstance(error, RefusedError) else _OUTAGE
-            self._report.say(topic, "{}. Records wait in memory, and delivery is tried again".format(error))
+            self._report.say(
+                topic, "{}. Records wait {}, and delivery is tried again".format(error, self._outbox.place)
+            )
 
     def _serve(self, link: Link, backoff: Backoff) -> None:
         """Send and listen until closed. Raises LinkError when the link breaks."""
@@ -139,6 +150,7 @@ class Sender(threading.Thread):
                 resend.reset()
                 patience = resend.pause()
                 quiet_since = None
+                self.failing = False
                 self._report.last_error = ""
                 self._report.forget(_OUTAGE)
                 self._report.forget(_REFUSED)
@@ -152,7 +164,7 @@ class Sender(threading.Thread):
     def _publish(self, link: Link, entry: Entry) -> bool:
         """Hand over one batch. False when it had to be replaced by a tombstone, which then goes instead."""
         try:
-            wanted = self._encoder.announcements(entry.body) if entry.seq < self._announce_up_to else ()
+            wanted = self._announcements(entry.body) if entry.seq < self._announce_up_to else ()
             link.publish(frame(entry.body, self._outbox.base, wanted))
         except (PayloadTooLargeError, BatchTooLargeError, LookupError) as error:
             if not entry.records:

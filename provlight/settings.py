@@ -12,8 +12,11 @@ from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tup
 ENVIRONMENT_FILE = "/etc/provlight/environment"
 """Defaults of a host, written by whoever prepared it."""
 
-TRANSPORTS = ("mqtt", "memory", "console", "none")
+TRANSPORTS = ("mqtt", "file", "memory", "console", "none")
 """Names of transports."""
+
+DURABILITIES = ("batch", "record", "none")
+"""When what is in the spool outlives a power cut."""
 
 
 class Setting(NamedTuple):
@@ -76,6 +79,12 @@ def _transport(text: str) -> str:
     return text
 
 
+def _durability(text: str) -> str:
+    if text not in DURABILITIES:
+        raise ValueError("it must be one of {}".format(", ".join(DURABILITIES)))
+    return text
+
+
 def _endpoint(text: str) -> Endpoint:
     address = text.strip()
     scheme, separator, rest = address.partition("://")
@@ -113,7 +122,8 @@ SETTINGS: Tuple[Setting, ...] = (
         str,
         "Path of a file (mode 0600): the broker user on the first line, the password on the second.",
     ),
-    Setting("transport", "PROVLIGHT_TRANSPORT", "mqtt", _transport, "`mqtt`, `memory`, `console` or `none`."),
+    Setting("transport", "PROVLIGHT_TRANSPORT", "mqtt", _transport, "`mqtt`, `file`, `memory`, `console` or `none`."),
+    Setting("file", "PROVLIGHT_FILE", None, str, "Path of the file that the transport `file` writes to."),
     Setting(
         "flush_timeout",
         "PROVLIGHT_FLUSH_TIMEOUT",
@@ -139,6 +149,28 @@ SETTINGS: Tuple[Setting, ...] = (
         "Memory for encoded messages that are not stored yet, in KiB.",
     ),
     Setting(
+        "spool_dir",
+        "PROVLIGHT_SPOOL_DIR",
+        None,
+        str,
+        "Folder that keeps messages until they are stored, even if the process dies. Used by the transport `mqtt`.",
+    ),
+    Setting(
+        "spool_mb",
+        "PROVLIGHT_SPOOL_MB",
+        256,
+        _positive,
+        "Size of that folder, of all processes together, in MiB. When it is full, the newest records are dropped.",
+    ),
+    Setting(
+        "durability",
+        "PROVLIGHT_DURABILITY",
+        "batch",
+        _durability,
+        "`batch`: a message is on the disk before it is sent; `record`: calls return only then; `none`: it is written, "
+        "but not waited for.",
+    ),
+    Setting(
         "dataflow",
         "PROVLIGHT_DATAFLOW",
         None,
@@ -157,12 +189,16 @@ class Settings:
     server_topic: str
     credentials: Optional[str]
     transport: str
+    file: Optional[str]
     flush_timeout: float
     batch: int
     linger_ms: int
     compress: bool
     buffer_kb: int
     outbox_kb: int
+    spool_dir: Optional[str]
+    spool_mb: int
+    durability: str
     dataflow: Optional[str]
 
     def __init__(

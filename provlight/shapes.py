@@ -9,9 +9,12 @@ class WireError(ValueError):
     """Bytes that are not a message of this protocol, or one that exceeds its bounds."""
 
 
-WORKFLOW_BEGIN, WORKFLOW_END, WORKFLOW_FAILED, TASK_BEGIN, TASK_END, TASK_FAILED = range(1, 7)
-STATUSES = frozenset(range(1, 7))
+WORKFLOW_BEGIN, WORKFLOW_END, WORKFLOW_FAILED, TASK_BEGIN, TASK_END, TASK_FAILED, TASK_USED = range(1, 8)
+STATUSES = frozenset(range(1, 8))
 """Kinds of records."""
+
+PARENT, PARENT_TRANSFORMATION = "parent", "parent_transformation"
+"""Names of the additional columns that say of which task a task is a part."""
 
 MAX_PAYLOAD = 8 << 20
 """Largest message, in bytes."""

@@ -4,35 +4,43 @@ from __future__ import annotations
 
 from time import monotonic_ns, time_ns
 from types import TracebackType
-from typing import Any, List, Optional, Sequence, Tuple, Type, Union
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple, Type, Union, overload
 
 from . import capture
+from .context import innermost, leave
 from .data import Data
-from .shapes import MAX_COLUMN, MAX_NAME, TASK_BEGIN, TASK_END, TASK_FAILED
-from .values import MAX_INT_BITS, plain
-from .workflow import Workflow, error_text
+from .files import EXTRA as FILES
+from .files import Files
+from .identity import Identity, checked, fresh
+from .shapes import MAX_COLUMN, MAX_NAME, PARENT, PARENT_TRANSFORMATION, TASK_BEGIN, TASK_END, TASK_FAILED, TASK_USED
+from .workflow import Workflow, error_text, is_failure
 
-Identity = Union[int, str]
+if TYPE_CHECKING:
+    from contextvars import Token
+
 Given = Union[Data, Sequence[Data]]
 
 _WEIGHT = 240
-_NEW, _BEGUN, _ENDED = range(3)
+_NEW, _BEGUN, _ENDED, _ELSEWHERE = range(4)
+_INT64 = 1 << 63
 
 
 class Task:
     """One execution of a transformation.
 
     Args:
-        task_id: its identity, an integer or a text, unique within the workflow.
+        task_id: its identity, an integer or a text, unique within the workflow; None makes one that no other task has.
         workflow: the :class:`~provlight.workflow.Workflow` it belongs to, or that one's identity.
         transformation_id: tag of the transformation.
         dependencies: tasks (or their identities) whose results this one uses.
+        parent: the task (or its identity) of which this one is a part.
 
     As a context manager it begins (unless it was) and ends itself::
 
-        with Task(7, workflow, "training").begin(inputs) as task:
+        with Task(7, workflow, "training") as task:
+            task.used("training_input", {"kernel_size": 3})
             ...
-            task.generated(Data("training_output", workflow, [], {"accuracy": 0.97}))
+            task.generated("training_output", {"accuracy": 0.97})
 
     An exception that leaves the block marks the task failed. Calls in the wrong order are counted and said once.
 
@@ -41,36 +49,57 @@ class Task:
         ValueError: an identity that is empty or too long.
     """
 
-    __slots__ = ("_began_ns", "_begun_at", "_generated", "_state", "dependencies", "id", "transformation", "workflow")
+    __slots__ = (
+        "_began_ns",
+        "_begun_at",
+        "_generated",
+        "_outer",
+        "_state",
+        "_used",
+        "dependencies",
+        "id",
+        "parent",
+        "transformation",
+        "workflow",
+    )
 
     def __init__(
         self,
-        task_id: Identity,
+        task_id: Optional[Identity],
         workflow: Union[Workflow, Identity],
         transformation_id: str,
         dependencies: Optional[Sequence[Any]] = None,
+        parent: "Union[Task, Identity, None]" = None,
     ) -> None:
-        self.id = task_id if type(task_id) is int and -_INT64 <= task_id < _INT64 else _identity(task_id)
+        if type(task_id) is int and -_INT64 <= task_id < _INT64:
+            self.id: Identity = task_id
+        else:
+            self.id = fresh() if task_id is None else checked(task_id)
         self.workflow = workflow.id if isinstance(workflow, Workflow) else Workflow(workflow).id
         self.transformation = transformation_id if type(transformation_id) is str else str(transformation_id)
         if not 0 < len(self.transformation) <= MAX_NAME:
             raise ValueError("the tag of a transformation must have 1 to {} characters".format(MAX_NAME))
         self.dependencies = _identities(dependencies) if dependencies else ()
+        self.parent: Optional[Tuple[str, Identity]] = None  # its transformation, empty when unknown, and its identity
+        if parent is not None:
+            self.parent = (parent.transformation, parent.id) if isinstance(parent, Task) else ("", checked(parent))
+        self._used: Tuple[Data, ...] = ()
         self._generated: Tuple[Data, ...] = ()
         self._state = _NEW
-        self._begun_at = 0
-        self._began_ns = 0
 
     def begin(self, data: Given = ()) -> "Task":
         """Record the beginning, with what the task uses."""
         if self._state != _NEW:
-            capture.current().report.misuse("begin", "task {!r} was begun twice".format(self.id))
+            self._misuse("begin", "was begun twice")
             return self
-        used = _as_data(data)
+        used = self._used + _as_data(data) if self._used else _as_data(data)
         self._state = _BEGUN
         self._began_ns = monotonic_ns()
         self._begun_at = time_ns() // 1000
-        self._record(TASK_BEGIN, self._begun_at, "", self.dependencies, used)
+        extras: Optional[Dict[str, Any]] = None
+        if self.parent is not None:
+            extras = {PARENT: self.parent[1], PARENT_TRANSFORMATION: self.parent[0]}
+        self._record(TASK_BEGIN, self._begun_at, "", self.dependencies, used, extras)
         return self
 
     def end(self, data: Given = ()) -> None:
@@ -81,59 +110,138 @@ class Task:
         """Record the end, as failed, with what the task generated nevertheless."""
         self._finish(TASK_FAILED, error_text(error), _as_data(data))
 
-    def generated(self, *data: Data) -> None:
-        """Add to what the end will record."""
-        if self._state == _ENDED:
-            capture.current().report.misuse("generated", "task {!r} had ended when data were added".format(self.id))
-            return
-        self._generated += _as_data(data)
+    @overload
+    def used(self, __data: Data, *more: Data) -> None: ...
+
+    @overload
+    def used(self, __tag: str, __attributes: Any) -> None: ...
+
+    def used(self, __given: Union[Data, str], *more: Any) -> None:
+        """Add what the task uses: ``Data``, or the tag of a set and its attributes.
+
+        Before the beginning it is recorded with it; after it at once, by a record of its own.
+        """
+        given = self._given(__given, more)
+        if self._state == _NEW:
+            self._used += given
+        elif self._state == _BEGUN:
+            if given:
+                self._record(TASK_USED, self._now(), "", (), given, None)
+        else:
+            self._misuse("used", "had ended when data were added")
+
+    @overload
+    def generated(self, __data: Data, *more: Data) -> None: ...
+
+    @overload
+    def generated(self, __tag: str, __attributes: Any) -> None: ...
+
+    def generated(self, __given: Union[Data, str], *more: Any) -> None:
+        """Add to what the end will record: ``Data``, or the tag of a set and its attributes."""
+        given = self._given(__given, more)
+        if self._state in (_NEW, _BEGUN):
+            self._generated += given
+        else:
+            self._misuse("generated", "had ended when data were added")
+
+    def subtask(
+        self, task_id: Optional[Identity], transformation_id: str, dependencies: Optional[Sequence[Any]] = None
+    ) -> "Task":
+        """A new task that is a part of this one. It is not begun yet."""
+        return Task(task_id, self.workflow, transformation_id, dependencies, self)
+
+    def _given(self, first: Union[Data, str], more: Tuple[Any, ...]) -> Tuple[Data, ...]:
+        if isinstance(first, str):
+            if len(more) != 1:
+                raise TypeError("give the tag of a set and its attributes, or Data")
+            return (Data(first, self.workflow, (), more[0]),)
+        return _as_data((first, *more))
+
+    def _now(self) -> int:
+        # The duration is right even when the wall clock was set in between.
+        return self._begun_at + (monotonic_ns() - self._began_ns) // 1000
 
     def _finish(self, kind: int, error: str, data: Tuple[Data, ...]) -> None:
         if self._state == _BEGUN:
-            # The duration is right even when the wall clock was set in between.
-            now = self._begun_at + (monotonic_ns() - self._began_ns) // 1000
+            now = self._now()
         elif self._state == _NEW:
-            capture.current().report.misuse("end before begin", "task {!r} was ended, not begun".format(self.id))
+            self._misuse("end before begin", "was ended, not begun")
             now = time_ns() // 1000
         else:
-            capture.current().report.misuse("end", "task {!r} was ended twice".format(self.id))
+            self._misuse("end", "was ended twice" if self._state == _ENDED else "was begun by another process")
             return
         self._state = _ENDED
-        self._record(kind, now, error, (), self._generated + data if self._generated else data)
+        self._record(kind, now, error, (), self._generated + data if self._generated else data, None)
 
     def _record(
-        self, kind: int, time_us: int, error: str, dependencies: Tuple[Identity, ...], data: Tuple[Data, ...]
+        self,
+        kind: int,
+        time_us: int,
+        error: str,
+        dependencies: Tuple[Identity, ...],
+        data: Tuple[Data, ...],
+        extras: Optional[Dict[str, Any]],
     ) -> None:
         weight = _WEIGHT
+        sets = []
         for item in data:
             weight += item.weight
-        sets = [item.content for item in data]
-        record = (kind, self.workflow, self.transformation, self.id, time_us, dependencies, error, sets, None)
-        capture.record(record, weight)
+            sets.append(item.content)
+            if item.files:
+                extras = extras or {}
+                extras[FILES] = Files([one for each in data for one in each.files])
+        capture.record(
+            (kind, self.workflow, self.transformation, self.id, time_us, dependencies, error, sets, extras), weight
+        )
+
+    def _misuse(self, kind: str, what: str) -> None:
+        capture.current().report.misuse(kind, "task {!r} {}".format(self.id, what))
 
     def __enter__(self) -> "Task":
         if self._state == _NEW:
             self.begin()
+        self._outer: Token[Optional[Task]] = innermost.set(self)
         return self
 
     def __exit__(
         self, kind: Optional[Type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
     ) -> None:
+        leave(self._outer)
         if self._state == _ENDED:
             return
-        if error is None:
-            self.end()
-        else:
+        if error is not None and is_failure(error):
             self.fail(error)
+        else:
+            self.end()
+
+    def __reduce__(self) -> Tuple[Any, ...]:
+        state = _ELSEWHERE if self._state == _BEGUN else self._state
+        own = (self.id, self.workflow, self.transformation, self.dependencies, self.parent)
+        return _copied, (*own, state, self._used, self._generated)
 
     def __repr__(self) -> str:
         return "Task({!r}, {!r}, {!r})".format(self.id, self.workflow, self.transformation)
 
 
-_INT64 = 1 << 63
+def _copied(
+    task_id: Identity,
+    workflow: str,
+    transformation: str,
+    dependencies: Tuple[Identity, ...],
+    parent: Optional[Tuple[str, Identity]],
+    state: int,
+    used: Tuple[Data, ...],
+    generated: Tuple[Data, ...],
+) -> Task:
+    """A task that was sent to another process: whoever began it must end it, others may refer to it."""
+    task = Task(task_id, workflow, transformation, dependencies)
+    task.parent, task._state, task._used, task._generated = parent, state, used, generated
+    return task
 
 
 def _as_data(given: Given) -> Tuple[Data, ...]:
+    if type(given) is list and len(given) == 1 and type(given[0]) is Data:
+        return (given[0],)
     if type(given) is Data:
         return (given,)
     data: Tuple[Any, ...] = (given,) if isinstance(given, (Data, dict, str, bytes)) else tuple(given or ())
@@ -143,23 +251,10 @@ def _as_data(given: Given) -> Tuple[Data, ...]:
     return data
 
 
-def _identity(value: Any) -> Identity:
-    identity = plain(value)
-    if type(identity) is int:
-        if identity.bit_length() > MAX_INT_BITS:
-            raise ValueError("the identity of a task is too large")
-        return int(identity)
-    if type(identity) is not str:
-        raise TypeError("the identity of a task must be an integer or a text, not {}".format(type(value).__name__))
-    if not 0 < len(identity) <= MAX_NAME:
-        raise ValueError("the identity of a task must have 1 to {} characters".format(MAX_NAME))
-    return identity
-
-
 def _identities(dependencies: Any) -> Tuple[Identity, ...]:
     if isinstance(dependencies, (str, int, Task)):
         dependencies = [dependencies]
-    found: List[Identity] = [_identity(item.id if isinstance(item, Task) else item) for item in dependencies]
+    found: List[Identity] = [checked(item.id if isinstance(item, Task) else item) for item in dependencies]
     if len(found) > MAX_COLUMN:
         raise ValueError("{} dependencies are more than {}".format(len(found), MAX_COLUMN))
     return tuple(found)

@@ -6,12 +6,12 @@ become the Python value that their ``item()`` gives, without importing those lib
 
 from __future__ import annotations
 
-import datetime
 import os
+import sys
 from typing import Any, FrozenSet
 
-PLAIN: FrozenSet[type] = frozenset((type(None), bool, int, float, str, bytes, datetime.datetime))
-"""Types whose values are carried as they are."""
+PLAIN: FrozenSet[type] = frozenset((type(None), bool, int, float, str, bytes))
+"""Types whose values are carried as they are. So are datetimes, but importing their module costs half a megabyte."""
 
 SIZED = frozenset((str, bytes))
 """Plain types whose values have no natural bound."""
@@ -24,7 +24,7 @@ MAX_INT_BITS = 4096
 
 
 def plain(value: Any) -> Any:
-    """Return ``value`` as one of the :data:`PLAIN` types, exactly that type and never a subclass.
+    """Return ``value`` as one of the :data:`PLAIN` types or a datetime, exactly that type and never a subclass.
 
     Raises:
         TypeError: a value of this kind cannot be captured.
@@ -55,8 +55,10 @@ def _converted(value: Any) -> Any:
         return str.__str__(value)
     if isinstance(value, (bytes, bytearray, memoryview)):
         return bytes(value)
-    if isinstance(value, datetime.datetime):
-        return datetime.datetime.fromisoformat(datetime.datetime.isoformat(value))
+    datetime = sys.modules.get("datetime")  # where it was never imported there are no such values
+    if datetime is not None and isinstance(value, datetime.datetime):
+        exact = type(value) is datetime.datetime
+        return value if exact else datetime.datetime.fromisoformat(datetime.datetime.isoformat(value))
     if hasattr(value, "dtype") and hasattr(value, "item"):
         try:
             scalar = value.item()

@@ -28,6 +28,9 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tup
 from .columns import Column, Pool, decode_column
 from .encoding import Encoder, make_tombstone
 from .envelope import MAX_SEQ, SHUFFLED, TOMBSTONE, VERSION, BatchTooLargeError, Envelope, frame, unframe, unseal
+from .files import EXTRA as FILES
+from .files import FileFact
+from .files import from_wire as files_from_wire
 from .packing import pack, unpack
 from .shapes import (
     MAX_CELLS,
@@ -36,10 +39,13 @@ from .shapes import (
     MAX_PAYLOAD,
     MAX_RECORDS,
     MAX_SHAPES,
+    PARENT,
+    PARENT_TRANSFORMATION,
     STATUSES,
     TASK_BEGIN,
     TASK_END,
     TASK_FAILED,
+    TASK_USED,
     WORKFLOW_BEGIN,
     WORKFLOW_END,
     WORKFLOW_FAILED,
@@ -53,15 +59,19 @@ from .shapes import (
 )
 
 __all__ = [
+    "FILES",
     "MAX_CELLS",
     "MAX_CONTENT",
     "MAX_PAYLOAD",
     "MAX_RECORDS",
     "MAX_SHAPES",
+    "PARENT",
+    "PARENT_TRANSFORMATION",
     "STATUSES",
     "TASK_BEGIN",
     "TASK_END",
     "TASK_FAILED",
+    "TASK_USED",
     "VERSION",
     "WORKFLOW_BEGIN",
     "WORKFLOW_END",
@@ -71,6 +81,7 @@ __all__ = [
     "BatchTooLargeError",
     "Column",
     "Encoder",
+    "FileFact",
     "Group",
     "Message",
     "Record",
@@ -82,6 +93,7 @@ __all__ = [
     "ack_topic",
     "decode_ack",
     "encode_ack",
+    "file_facts",
     "frame",
     "make_tombstone",
     "open_message",
@@ -187,7 +199,7 @@ class Batch(NamedTuple):
                             dependencies[index],
                             group.errors[index] if group.errors else "",
                             sets,
-                            {name: column[index] for name, column in group.extras.items()} or None,
+                            {name: _extra(name, column[index]) for name, column in group.extras.items()} or None,
                         ),
                     )
                 )
@@ -197,6 +209,19 @@ class Batch(NamedTuple):
 
 def _first(pair: Tuple[int, Record]) -> int:
     return pair[0]
+
+
+def _extra(name: str, value: Any) -> Any:
+    return file_facts(value) if name == FILES and type(value) is bytes else value
+
+
+def file_facts(packed: bytes) -> List[FileFact]:
+    """What the additional column ``files`` says of the files of one record.
+
+    Raises:
+        WireError: malformed.
+    """
+    return files_from_wire(unpack(packed))
 
 
 class Message(NamedTuple):

@@ -6,7 +6,7 @@ import time
 from types import TracebackType
 from typing import Optional, Type, Union
 
-from . import capture
+from . import capture, context
 from .shapes import MAX_NAME, WORKFLOW_BEGIN, WORKFLOW_END, WORKFLOW_FAILED
 
 _WEIGHT = 160
@@ -16,8 +16,21 @@ _MAX_ERROR = 4096
 
 def error_text(error: Union[BaseException, str]) -> str:
     """One text of an error: ``Type: message``, at most 4096 characters."""
-    text = "{}: {}".format(type(error).__name__, error) if isinstance(error, BaseException) else str(error)
-    return text[:_MAX_ERROR]
+    if not isinstance(error, BaseException):
+        return str(error)[:_MAX_ERROR]
+    try:
+        message = str(error)
+    except Exception:  # noqa: BLE001 an exception of the application that cannot even be shown
+        message = ""
+    return "{}{}{}".format(type(error).__name__, ": " if message else "", message)[:_MAX_ERROR]
+
+
+def is_failure(error: BaseException) -> bool:
+    """Whether an exception that leaves a block means failure.
+
+    All do, but for ``sys.exit()`` without an error, and for a generator that its consumer closes.
+    """
+    return not (isinstance(error, GeneratorExit) or (isinstance(error, SystemExit) and error.code in (None, 0)))
 
 
 class Workflow:
@@ -47,6 +60,7 @@ class Workflow:
         self._state = _BEGUN
         self._began_ns = time.monotonic_ns()
         self._begun_at = time.time_ns() // 1000
+        context.latest_workflow = self
         self._record(WORKFLOW_BEGIN, self._begun_at, "")
         return self
 
@@ -83,10 +97,10 @@ class Workflow:
     ) -> None:
         if self._state == _ENDED:
             return
-        if error is None:
-            self.end()
-        else:
+        if error is not None and is_failure(error):
             self.fail(error)
+        else:
+            self.end()
 
     def __repr__(self) -> str:
         return "Workflow({!r})".format(self.id)

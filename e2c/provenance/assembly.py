@@ -8,29 +8,50 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from e2c.provenance.catalogue import SQL_TYPES, Catalogue, Column, Flow, SetTable
-from e2c.provenance.columns import EARLIEST_US, INTEGER_NULL, LATEST_US, Rows, integers, same_text, texts, timestamps
+from e2c.provenance.checks import (
+    NO_IDENTITY,
+    WrongShapeError,
+    check_names,
+    check_spelling,
+    clean,
+    files_of,
+    impossible,
+    nearest,
+)
+from e2c.provenance.columns import (
+    BIGINT_NULL,
+    INTEGER_NULL,
+    Rows,
+    bigints,
+    integers,
+    same_text,
+    texts,
+    timestamps,
+)
 from e2c.provenance.dataflow import Attribute
 from e2c.provenance.names import qualified
 from e2c.provenance.rejection import Rejected, without
 from e2c.provenance.tasks import FAILED, FINISHED, RUNNING, Key, TaskIndex, TaskRows
 from e2c.provenance.values import Converted, WrongValuesError, convert, storage_of
 from provlight.wire import (
+    FILES,
+    PARENT,
+    PARENT_TRANSFORMATION,
     TASK_BEGIN,
     TASK_END,
     TASK_FAILED,
+    TASK_USED,
     WORKFLOW_BEGIN,
     WORKFLOW_FAILED,
     Batch,
+    FileFact,
     Group,
     SetColumns,
 )
 
-_TASK_KINDS = (TASK_BEGIN, TASK_END, TASK_FAILED)
+_TASK_KINDS = (TASK_BEGIN, TASK_END, TASK_FAILED, TASK_USED)
+_INPUT_KINDS = (TASK_BEGIN, TASK_USED)
 _STATUS = {TASK_BEGIN: RUNNING, TASK_END: FINISHED, TASK_FAILED: FAILED, WORKFLOW_FAILED: FAILED}
-
-
-class WrongShapeError(Exception):
-    """No record of this shape can be stored; the message says why."""
 
 
 class _Converted(NamedTuple):
@@ -51,6 +72,8 @@ class _Prepared:
     step: int
     keys: list[Key]
     sets: list[_Converted]
+    files: list[list[FileFact]]  # of each record; empty when no record has files
+    dependencies: list[tuple[int, str, int]] = field(default_factory=list)  # row, identity, row of it
     ids: array[int] = field(default_factory=lambda: array("i"))
 
 
@@ -96,7 +119,8 @@ class Assembly:
         for ready in prepared:
             for item in ready.sets:
                 self._add_set(ready, item)
-            self._add_dependencies(client, ready)
+            self._add_dependencies(ready)
+            self._add_files(ready)
             self._add_extras(ready)
         return rejected
 
@@ -110,27 +134,30 @@ class Assembly:
         """Check and convert a group. Returns it without its wrong records, and their number."""
         total = group.records
         while group.records:
-            wrong = _impossible(group)
+            wrong = impossible(group)
+            files = files_of(group, wrong)
             try:
-                _check_names([group.shape.workflow, group.shape.transformation])
+                check_names([group.shape.workflow, group.shape.transformation])
                 flow = self._catalogue.flow(group.shape.workflow, group.shape.transformation)
                 sets = [self._convert(flow, group, item, wrong) for item in group.sets if item.columns]
             except WrongShapeError as error:
                 wrong = dict.fromkeys(range(group.records), str(error))
             if not wrong:
                 step = self._catalogue.transformation(flow, group.shape.transformation)
-                keys = [(client, step, str(task)) for task in group.tasks]
-                return _Prepared(group, flow, step, keys, sets), total - group.records
+                keys = [(client, step, group.shape.workflow, str(task)) for task in group.tasks]
+                return _Prepared(group, flow, step, keys, sets, files), total - group.records
             self.rejected.records(client, seq, group, wrong)
             group = without(group, wrong)
         return None, total
 
     def _convert(self, flow: Flow, group: Group, item: SetColumns, wrong: dict[int, str]) -> _Converted:
         shape = item.shape
-        _check_names([shape.tag, *(shape.names or ())])
+        check_names([shape.tag, *(shape.names or ())])
+        if flow.declared and shape.tag.lower() not in flow.sets:
+            check_spelling(flow, shape.tag)
         table = self._catalogue.table(flow, shape.tag)
         columns = self._columns(flow, table, item)
-        output = group.shape.kind != TASK_BEGIN
+        output = group.shape.kind not in _INPUT_KINDS
         task_column = self._catalogue.task_column(flow, table, group.shape.transformation, output)
         converted = []
         for column, values in zip(columns, item.columns, strict=True):
@@ -159,7 +186,10 @@ class Assembly:
         found = [table.find(name) for name in names]
         missing = {name: values for name, values, column in zip(names, item.columns, found, strict=True) if not column}
         if missing and table.declared:
-            raise WrongShapeError(f"set {shape.tag!r} has no attribute {next(iter(missing))!r}")
+            name = next(iter(missing))
+            near = nearest(name, [column.name for column in table.columns], 0.5)
+            hint = f": did you mean {near!r}?" if near else ""
+            raise WrongShapeError(f"set {shape.tag!r} has no attribute {name!r}{hint}")
         # The type of an attribute is inferred from its first value: as long as there is none, it has no column.
         new = [Attribute(name, storage_of(values)) for name, values in missing.items() if not _all_null(values)]
         if new:
@@ -170,24 +200,37 @@ class Assembly:
         return found
 
     def _number_tasks(self, client: int, host: str | None, prepared: Sequence[_Prepared]) -> None:
-        """Give every record its task's row, in the order of capture."""
-        begun = {key for ready in prepared if ready.group.shape.kind == TASK_BEGIN for key in ready.keys}
-        ends = [key for ready in prepared if ready.group.shape.kind != TASK_BEGIN for key in ready.keys]
-        self.tasks.look_up(client, [key for key in ends if key not in begun])
+        """Give every record its task's row, and every named task its own, in the order of capture."""
         order: list[tuple[int, int, int]] = []
         for which, ready in enumerate(prepared):
             ready.ids = array("i", bytes(4 * ready.group.records))
             order += [(position, which, place) for place, position in enumerate(ready.group.positions)]
         order.sort()
+        begun: set[Key] = set()
+        earlier = []
+        for _, which, place in order:
+            key = prepared[which].keys[place]
+            if prepared[which].group.shape.kind == TASK_BEGIN:
+                begun.add(key)
+            elif key not in begun:
+                earlier.append(key)
+        self.tasks.look_up(client, earlier)
+        named = [_named_tasks(ready) for ready in prepared]
         for _, which, place in order:
             ready = prepared[which]
             group, key, version = ready.group, ready.keys[place], ready.flow.version
             if group.shape.kind == TASK_BEGIN:
-                ready.ids[place] = self.tasks.begin(key, version, host, group.times_us[place])
+                dependencies, parents = named[which]
+                found = [(one, self.tasks.recent(client, key[2], one)) for one in dependencies[place]]
+                number = self.tasks.begin(key, version, host, group.times_us[place], parents[place])
+                ready.dependencies += [(number, one, INTEGER_NULL if row is None else row) for one, row in found]
+            elif group.shape.kind == TASK_USED:
+                number = self.tasks.use(key, version, host)
             else:
                 error = group.errors[place].replace("\0", "\\0") or None if group.errors else None
                 status = _STATUS[group.shape.kind]
-                ready.ids[place] = self.tasks.end(key, version, host, status, group.times_us[place], error)
+                number = self.tasks.end(key, version, host, status, group.times_us[place], error)
+            ready.ids[place] = number
 
     # --------------------------------------------------------------------------------------------------- values
 
@@ -228,16 +271,10 @@ class Assembly:
                 },
             )
 
-    def _add_dependencies(self, client: int, ready: _Prepared) -> None:
-        if ready.group.dependency_counts is None or ready.group.shape.kind != TASK_BEGIN:
+    def _add_dependencies(self, ready: _Prepared) -> None:
+        if not ready.dependencies:
             return
-        tasks, keys, found = [], [], []
-        for number, dependencies in zip(ready.ids, ready.group.dependencies(), strict=True):
-            for dependency in dict.fromkeys(str(one).replace("\0", "\\0") for one in dependencies):
-                known = self._index.recent.get((client, dependency))
-                tasks.append(number)
-                keys.append(dependency)
-                found.append(known if known is not None and known != number else INTEGER_NULL)
+        tasks, keys, found = zip(*ready.dependencies, strict=True)
         self.unresolved += found.count(INTEGER_NULL)
         self._rows("task_dependency").append(
             len(tasks),
@@ -248,14 +285,44 @@ class Assembly:
             },
         )
 
+    def _add_files(self, ready: _Prepared) -> None:
+        facts = [(number, fact) for number, found in zip(ready.ids, ready.files, strict=False) for fact in found]
+        if not facts:
+            return
+        first = self._take("file", len(facts))
+        sets, attributes = [], []
+        for _, fact in facts:
+            table = ready.flow.sets.get(fact.tag.lower())
+            names = [column.name for column in table.columns] if table else []
+            place = fact.attribute
+            sets.append(table.id if table else INTEGER_NULL)
+            attributes.append(place if isinstance(place, str) else names[place] if place < len(names) else None)
+        digests = [fact.digest.hex() if fact.digest is not None else None for _, fact in facts]
+        self._rows("file").append(
+            len(facts),
+            {
+                "id": ("INTEGER", integers(range(first, first + len(facts)))),
+                "task_id": ("INTEGER", integers([number for number, _ in facts])),
+                "name": ("TEXT", texts([clean(fact.path.rpartition("/")[2]) for _, fact in facts])),
+                "path": ("TEXT", texts([clean(fact.path) for _, fact in facts])),
+                "size": ("BIGINT", bigints([BIGINT_NULL if fact.size is None else fact.size for _, fact in facts])),
+                "digest": ("TEXT", texts(digests)),
+                "problem": ("TEXT", texts([clean(fact.problem) or None for _, fact in facts])),
+                "ds_id": ("INTEGER", integers(sets)),
+                "attribute": ("TEXT", texts([None if name is None else clean(name) for name in attributes])),
+            },
+        )
+
     def _add_extras(self, ready: _Prepared) -> None:
         for name, values in ready.group.extras.items():
-            shown = [None if value is None else str(value).replace("\0", "\\0") for value in values]
+            if name in _KNOWN_EXTRAS:
+                continue
+            shown = [None if value is None else clean(str(value)) for value in values]
             self._rows("task_extra").append(
                 len(shown),
                 {
                     "task_id": ("INTEGER", integers(ready.ids)),
-                    "name": ("TEXT", same_text(name.replace("\0", "\\0"), len(shown))),
+                    "name": ("TEXT", same_text(clean(name), len(shown))),
                     "value": ("TEXT", texts(shown)),
                 },
             )
@@ -263,9 +330,9 @@ class Assembly:
     # ------------------------------------------------------------------------------------------------- workflows
 
     def _workflow(self, client: int, seq: int, group: Group) -> int:
-        wrong = {place: why for place, why in _impossible(group).items() if why != _NO_IDENTITY}
+        wrong = {place: why for place, why in impossible(group).items() if why != NO_IDENTITY}
         try:
-            _check_names([group.shape.workflow])
+            check_names([group.shape.workflow])
         except WrongShapeError as problem:
             wrong = dict.fromkeys(range(group.records), str(problem))
         if wrong:
@@ -300,32 +367,27 @@ class Assembly:
         return found
 
 
-_NO_IDENTITY = "a task without identity"
+_KNOWN_EXTRAS = (FILES, PARENT, PARENT_TRANSFORMATION)
 
 
 def _all_null(values: Any) -> bool:
     return isinstance(values, list) and all(value is None for value in values)
 
 
-def _check_names(names: Sequence[str]) -> None:
-    """Refuse names that no table or column can be made of."""
-    for name in names:
-        if not name or "\0" in name:
-            raise WrongShapeError("a name is empty" if not name else "a name holds a NUL character")
-
-
-def _impossible(group: Group) -> dict[int, str]:
-    """Records whose time or identity the database cannot hold."""
-    wrong: dict[int, str] = {}
-    times = group.times_us
-    if min(times) < EARLIEST_US or max(times) > LATEST_US:
-        for place, time_us in enumerate(times):
-            if not EARLIEST_US <= time_us <= LATEST_US:
-                wrong[place] = f"the time {time_us} us is outside the calendar"
-    if not isinstance(group.tasks, array):
-        for place, task in enumerate(group.tasks):
-            if task is None:
-                wrong[place] = _NO_IDENTITY
-            elif isinstance(task, str) and "\0" in task:
-                wrong[place] = "an identity with a NUL character cannot be stored"
-    return wrong
+def _named_tasks(ready: _Prepared) -> tuple[list[list[str]], list[tuple[int | None, str] | None]]:
+    """For each record the identities of its dependencies, and transformation and identity of its parent."""
+    group = ready.group
+    if group.shape.kind != TASK_BEGIN:
+        return [], []
+    none: list[str] = []
+    dependencies = [none] * group.records
+    if group.dependency_counts is not None:
+        dependencies = [list(dict.fromkeys(clean(str(one)) for one in found)) for found in group.dependencies()]
+    parents: list[tuple[int | None, str] | None] = [None] * group.records
+    if PARENT in group.extras:
+        steps = group.extras.get(PARENT_TRANSFORMATION, [None] * group.records)
+        for place, (parent, step) in enumerate(zip(group.extras[PARENT], steps, strict=True)):
+            if parent is not None:
+                known = ready.flow.transformations.get(str(step).lower())
+                parents[place] = known[0] if known else None, clean(str(parent))
+    return dependencies, parents

@@ -1,5 +1,6 @@
 -- Tables of DfAnalyzer (PROV-Df) with their names and columns, and what this service adds.
--- Executed at every start of the database: each statement must do nothing the second time.
+-- Executed at every start of the database: each statement must do nothing the second time. A column that is there
+-- already is passed over, so that databases of earlier versions get the later columns.
 -- Tables that grow with the records have no keys: ids come from the single writer, and a key would cost at each row.
 CREATE TABLE IF NOT EXISTS "public".dataflow (id INTEGER NOT NULL PRIMARY KEY, tag TEXT NOT NULL, declared BOOLEAN NOT NULL, schema_name TEXT);
 CREATE TABLE IF NOT EXISTS "public".dataflow_version (version INTEGER NOT NULL PRIMARY KEY, df_id INTEGER NOT NULL, digest TEXT, definition TEXT, created TIMESTAMP);
@@ -13,7 +14,16 @@ CREATE TABLE IF NOT EXISTS "public".extractor_combination (id INTEGER NOT NULL P
 CREATE TABLE IF NOT EXISTS "public".attribute (id INTEGER NOT NULL PRIMARY KEY, ds_id INTEGER NOT NULL, extractor_id INTEGER, name TEXT, type TEXT, ordinal INTEGER, column_name TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS "public".task (id INTEGER NOT NULL, identifier BIGINT, df_version INTEGER NOT NULL, dt_id INTEGER NOT NULL, status TEXT, workspace TEXT, computing_resource TEXT, output_msg TEXT, error_msg TEXT, client_id INTEGER, key TEXT, started TIMESTAMP, ended TIMESTAMP);
 CREATE TABLE IF NOT EXISTS "public".file (id INTEGER NOT NULL, task_id INTEGER NOT NULL, name TEXT NOT NULL, path TEXT NOT NULL);
-CREATE OR REPLACE VIEW "public".performance (id, task_id, subtask_id, method, description, starttime, endtime, invocation) AS SELECT id, id, CAST(NULL AS INTEGER), 'COMPUTATION', CAST(NULL AS TEXT), CAST(started AS TEXT), CAST(ended AS TEXT), CAST(NULL AS TEXT) FROM "public".task;
+ALTER TABLE "public".task ADD COLUMN workflow TEXT;
+ALTER TABLE "public".task ADD COLUMN parent_id INTEGER;
+ALTER TABLE "public".task ADD COLUMN parent_key TEXT;
+ALTER TABLE "public".task ADD COLUMN parent_dt_id INTEGER;
+ALTER TABLE "public".file ADD COLUMN size BIGINT;
+ALTER TABLE "public".file ADD COLUMN digest TEXT;
+ALTER TABLE "public".file ADD COLUMN problem TEXT;
+ALTER TABLE "public".file ADD COLUMN ds_id INTEGER;
+ALTER TABLE "public".file ADD COLUMN attribute TEXT;
+CREATE OR REPLACE VIEW "public".performance (id, task_id, subtask_id, method, description, starttime, endtime, invocation) AS SELECT id, coalesce(parent_id, id), CASE WHEN parent_id IS NULL THEN CAST(NULL AS INTEGER) ELSE id END, 'COMPUTATION', CAST(NULL AS TEXT), CAST(started AS TEXT), CAST(ended AS TEXT), CAST(NULL AS TEXT) FROM "public".task;
 CREATE TABLE IF NOT EXISTS "public".client (id INTEGER NOT NULL, user_name TEXT NOT NULL, client TEXT NOT NULL, host TEXT, about TEXT, first_seen TIMESTAMP, last_seen TIMESTAMP, last_seq BIGINT NOT NULL, received BIGINT NOT NULL, stored BIGINT NOT NULL, rejected BIGINT NOT NULL, lost BIGINT NOT NULL);
 CREATE TABLE IF NOT EXISTS "public".client_shape (client_id INTEGER NOT NULL, number BIGINT NOT NULL, shape TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS "public".loss (client_id INTEGER NOT NULL, first_seq BIGINT NOT NULL, last_seq BIGINT NOT NULL, lost_records BIGINT, reason TEXT, noticed TIMESTAMP);

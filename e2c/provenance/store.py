@@ -19,7 +19,7 @@ from e2c.provenance.catalogue import Catalogue
 from e2c.provenance.columns import Rows, moment
 from e2c.provenance.connections import connect, rows, uploader
 from e2c.provenance.dataflow import parse
-from e2c.provenance.dependencies import MAKE_RESOLVED, RESOLVE
+from e2c.provenance.dependencies import MAKE_RESOLVED, RESOLVE, UNRESOLVED
 from e2c.provenance.folder import DataFolder, read_json
 from e2c.provenance.names import literal, qualified
 from e2c.provenance.tasks import APPLY_STAGING, MAKE_STAGING, TaskIndex
@@ -111,7 +111,7 @@ class Store:
         for dataflow in parse(read_json(self._folder.dataflows)["dataflows"]):
             self._catalogue.declare(dataflow)
         self._connection.commit()
-        self.unresolved = self._rows('SELECT count(*) FROM "public".task_dependency WHERE dependency_id IS NULL')[0][0]
+        self.unresolved = self._rows(UNRESOLVED)[0][0]
         self._connection.commit()
 
     def close(self) -> None:
@@ -169,14 +169,15 @@ class Store:
         self._write(assembly, changed, now, now_us)
         self._connection.commit()
         assembly.tasks.remember()
-        self.unresolved += assembly.unresolved
+        self.unresolved += assembly.unresolved + assembly.tasks.orphans
         for client in changed.values():
             self.records += client.received
             self.rejected += client.rejected
             client.received = client.stored = client.rejected = client.lost = 0
         return [
-            Acknowledgement(user, name, self._clients[user, name].last, announce)
+            Acknowledgement(user, name, known.last if known is not None else 0, announce)
             for (user, name), announce in touched.items()
+            for known in (self._clients.get((user, name)),)
         ]
 
     def resolve_dependencies(self) -> None:
@@ -184,9 +185,8 @@ class Store:
         for statement in RESOLVE:
             self._execute(statement)
         self._connection.commit()
-        left = self._rows('SELECT count(*) FROM "public".task_dependency WHERE dependency_id IS NULL')
+        self.unresolved = self._rows(UNRESOLVED)[0][0]
         self._connection.commit()
-        self.unresolved = left[0][0]
 
     def _take_in(
         self,
@@ -207,8 +207,10 @@ class Store:
             assembly.rejected.message(None, 0, f"{delivery.topic}: {error}", delivery.payload)
             self.rejected += 1
             return
-        client = self._client(user, name, now)
         touched.setdefault((user, name), False)
+        client = self._client(user, name, now, make=message.seq in (1, message.base))
+        if client is None:
+            return  # nothing is stored of it and nothing can be: who only asks leaves no trace
         expected = client.last + 1
         if message.seq != expected and not (message.seq == message.base > expected):
             return  # stored before, or one that came before is still to be sent again
@@ -270,7 +272,7 @@ class Store:
 
     # ------------------------------------------------------------------------------------------------- clients
 
-    def _client(self, user: str, name: str, now: str) -> _Client:
+    def _client(self, user: str, name: str, now: str, make: bool) -> _Client | None:
         known = self._clients.pop((user, name), None)
         if known is not None:
             self._clients[user, name] = known  # the last one now
@@ -283,6 +285,8 @@ class Store:
             client = _Client(*found[0])
             for number, shape in self._rows(f"SELECT number, shape FROM client_shape WHERE client_id = {client.id}"):
                 client.shapes[number] = Shape.from_wire(json.loads(shape))
+        elif not make:
+            return None
         else:
             client = _Client(self._take("client", 1), 0, None)
             self._execute(

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from e2c.provenance.columns import BIGINT_NULL, Rows, bigints, integers, texts, timestamps
+from e2c.provenance.columns import BIGINT_NULL, INTEGER_NULL, Rows, bigints, integers, texts, timestamps
 from e2c.provenance.names import literal, qualified
 
 RUNNING, FINISHED, FAILED = "RUNNING", "FINISHED", "FAILED"
@@ -28,8 +28,8 @@ APPLY_STAGING = (
     "FROM tmp.ended AS e WHERE task.id = e.id"
 )
 
-Key = tuple[int, int, str]
-"""Client, transformation and identity of a task."""
+Key = tuple[int, int, str, str]
+"""Client, transformation, workflow and identity of a task."""
 
 _MAX_INT64 = (1 << 63) - 1
 
@@ -39,11 +39,12 @@ class TaskIndex:
 
     def __init__(self) -> None:
         self.open: OrderedDict[Key, int] = OrderedDict()
-        self.recent: OrderedDict[tuple[int, str], int] = OrderedDict()
+        self.recent: OrderedDict[tuple[int, str, str], tuple[int, int]] = OrderedDict()  # transformation and row
 
     def begun(self, key: Key, number: int) -> None:
-        """Remember a task for those that depend on it."""
-        self.recent[key[0], key[2]] = number
+        """Remember a task for those that name it."""
+        client, step, workflow, identity = key
+        self.recent[client, workflow, identity] = step, number
         if len(self.recent) > MAX_REMEMBERED:
             self.recent.popitem(last=False)
 
@@ -77,24 +78,45 @@ class TaskRows:
         self._steps: list[int] = []
         self._clients: list[int] = []
         self._hosts: list[str | None] = []
+        self._workflows: list[str] = []
         self._keys: list[str] = []
+        self._parents: list[int] = []
+        self._parent_keys: list[str | None] = []
+        self._parent_steps: list[int] = []
         self._statuses: list[str] = []
         self._errors: list[str | None] = []
         self._started: list[int | None] = []
         self._ended: list[int | None] = []
         self._ends: dict[int, tuple[str, int, str | None]] = {}
+        self.orphans = 0  # tasks whose parent is not known yet
 
-    def begin(self, key: Key, version: int, host: str | None, time_us: int | None) -> int:
-        """A task begins. Returns the id of its row."""
+    def begin(
+        self,
+        key: Key,
+        version: int,
+        host: str | None,
+        time_us: int | None,
+        parent: tuple[int | None, str] | None = None,
+    ) -> int:
+        """A task begins.
+
+        Args:
+            parent: transformation, None when it is not known, and identity of the task that this one is a part of.
+
+        Returns:
+            The id of its row.
+        """
         number = self._number()
+        self._name_parent(key, parent)
         self._open[key] = len(self._ids)
         self._ids.append(number)
-        self._identifiers.append(_identifier(key[2]))
+        self._identifiers.append(_identifier(key[3]))
         self._versions.append(version)
         self._steps.append(key[1])
         self._clients.append(key[0])
         self._hosts.append(host)
-        self._keys.append(key[2])
+        self._workflows.append(key[2])
+        self._keys.append(key[3])
         self._statuses.append(RUNNING)
         self._errors.append(None)
         self._started.append(time_us)
@@ -118,19 +140,49 @@ class TaskRows:
         self._errors[place] = error
         return self._ids[place]
 
+    def use(self, key: Key, version: int, host: str | None) -> int:
+        """A task that goes on. Returns the id of its row, which is a new one when no beginning is known."""
+        place = self._open.get(key)
+        if place is not None:
+            return self._ids[place]
+        number = self._index.open.get(key) or self._earlier.get(key)
+        if number is not None and number not in self._ends:
+            return number
+        return self.begin(key, version, host, None)
+
+    def recent(self, client: int, workflow: str, identity: str, step: int | None = None) -> int | None:
+        """The row of the task that a client has begun last under an identity, of one transformation if given."""
+        if step is not None:
+            key = client, step, workflow, identity
+            if key in self._open:
+                return self._ids[self._open[key]]
+            if key in self._index.open:
+                return self._index.open[key]
+        known = self._index.recent.get((client, workflow, identity))
+        return known[1] if known is not None and step in (None, known[0]) else None
+
+    def _name_parent(self, key: Key, parent: tuple[int | None, str] | None) -> None:
+        row = None if parent is None else self.recent(key[0], key[2], parent[1], parent[0])
+        if parent is not None and row is None:
+            self.orphans += 1
+        self._parents.append(INTEGER_NULL if row is None else row)
+        self._parent_keys.append(None if parent is None else parent[1])
+        self._parent_steps.append(INTEGER_NULL if parent is None or parent[0] is None else parent[0])
+
     def look_up(self, client: int, keys: Iterable[Key]) -> None:
         """Find, in one query, open tasks that neither this transaction nor the index knows."""
         missing = {key for key in keys if key not in self._open and key not in self._index.open}
         if not missing:
             return
-        names = ", ".join(sorted({literal(key[2]) for key in missing}))
+        names = ", ".join(sorted({literal(key[3]) for key in missing}))
         found = self._rows(
-            f"SELECT dt_id, key, max(id) FROM {qualified('task')} "
-            f"WHERE client_id = {client} AND ended IS NULL AND key IN ({names}) GROUP BY dt_id, key"
+            f"SELECT dt_id, workflow, key, max(id) FROM {qualified('task')} "
+            f"WHERE client_id = {client} AND ended IS NULL AND key IN ({names}) GROUP BY dt_id, workflow, key"
         )
-        self._earlier.update(
-            {(client, step, key): number for step, key, number in found if (client, step, key) in missing}
-        )
+        for step, workflow, identity, number in found:
+            key = client, step, workflow, identity
+            if key in missing:
+                self._earlier[key] = number
 
     def new_rows(self) -> Rows:
         """Rows of tasks that begin in this transaction."""
@@ -147,7 +199,11 @@ class TaskRows:
                     "computing_resource": ("TEXT", texts(self._hosts)),
                     "error_msg": ("TEXT", texts(self._errors)),
                     "client_id": ("INTEGER", integers(self._clients)),
+                    "workflow": ("TEXT", texts(self._workflows)),
                     "key": ("TEXT", texts(self._keys)),
+                    "parent_id": ("INTEGER", integers(self._parents)),
+                    "parent_key": ("TEXT", texts(self._parent_keys)),
+                    "parent_dt_id": ("INTEGER", integers(self._parent_steps)),
                     "started": ("TIMESTAMP", timestamps(self._started)),
                     "ended": ("TIMESTAMP", timestamps(self._ended)),
                 },

@@ -10,6 +10,7 @@ from provlight.wire import (
     TASK_BEGIN,
     TASK_END,
     TASK_FAILED,
+    TASK_USED,
     WORKFLOW_BEGIN,
     WORKFLOW_END,
     WORKFLOW_FAILED,
@@ -27,6 +28,7 @@ _KINDS = {
     TASK_BEGIN: "task begin",
     TASK_END: "task end",
     TASK_FAILED: "task failed",
+    TASK_USED: "task used",
 }
 
 
@@ -60,5 +62,6 @@ def _described(record: Record) -> Any:
             {"set": shape.tag, "names": shape.names, "rows": shape.rows, "values": list(values)}
             for shape, values in record.sets
         ],
+        **(record.extras or {}),
     }
     return {key: value for key, value in described.items() if value not in ("", None, [])}

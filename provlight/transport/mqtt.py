@@ -6,7 +6,7 @@ import contextlib
 import select
 import socket
 import time
-from typing import Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 from provlight.wire import Ack, WireError, ack_topic, decode_ack, records_topic
 
@@ -48,7 +48,7 @@ class MqttTransport(Transport):
         """Connect, log in and subscribe to the acknowledgements of ``client``."""
         where = "the broker at {} port {}".format(*self._address)
         try:
-            connection = socket.create_connection(self._address, timeout=_CONNECT_TIMEOUT)
+            connection = socket.create_connection(_resolvable(*self._address), timeout=_CONNECT_TIMEOUT)
         except OSError as error:
             raise LinkError("{} cannot be reached: {}".format(where, error)) from error
         user = self._user or _ANONYMOUS
@@ -63,6 +63,11 @@ class MqttTransport(Transport):
             link.abandon()
             raise
         return link
+
+
+def _resolvable(host: str, port: int) -> Any:
+    """The address, its host as bytes if possible: a text makes Python import a codec, which a fork may interrupt."""
+    return (host.encode("ascii") if host.isascii() else host, port)
 
 
 class MqttLink(Link):

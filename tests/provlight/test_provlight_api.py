@@ -177,9 +177,12 @@ def test_dependencies_are_identities_or_tasks() -> None:
     Task("second", "w", "t", dependencies=[first, 5, "x"]).begin()
     Task(3, "w", "t", first).begin()
     assert [record.dependencies for record in captured()] == [(1, 5, "x"), (1,)]
-    for wrong in (1.5, None, "", b"x"):
-        with pytest.raises((TypeError, ValueError), match="the identity of a task must"):
+    for wrong in (1.5, "", b"x", [1]):
+        with pytest.raises((TypeError, ValueError), match=r"the identity of a task must|cannot be captured"):
             Task(wrong, "w", "t")  # type: ignore[arg-type]
+    for wrong in (1.5, "", None):
+        with pytest.raises((TypeError, ValueError), match="the identity of a task must"):
+            Task(1, "w", "t", [wrong])
 
 
 def test_derivations_are_kept() -> None:
@@ -316,6 +319,30 @@ def test_a_known_dataflow_is_checked_at_the_call() -> None:
 
 
 @pytest.mark.usefixtures("known")
+@pytest.mark.parametrize("repeat", ["first", "again"])
+@pytest.mark.parametrize("wrong", ["high", "1_000", b"1", MOMENT, Path("/x"), provlight.File("/x")])
+def test_a_wrong_type_is_refused_at_the_call(wrong: Any, repeat: str) -> None:
+    if repeat == "again":  # the short way, for shapes that were checked before
+        Data("training_output", 1, [], {"accuracy": 1, "training_time": 2})
+        Data("training_output", 1, [], {"x": [1, 2]})
+    with pytest.raises(ValueError, match=r"set 'training_output', accuracy: .* is not a number"):
+        Data("training_output", 1, [], {"accuracy": wrong, "training_time": 2})
+    with pytest.raises(ValueError, match=r"set 'training_output', value 2: .* is not a number"):
+        Data("training_output", 1, [], {"x": [1, wrong]})
+    with pytest.raises(ValueError, match=r"accuracy: .* is not a number"):
+        Data("training_output", 1, [], [{"accuracy": 1}, {"accuracy": wrong}])
+
+
+@pytest.mark.usefixtures("known")
+def test_texts_that_are_numbers_are_numbers_and_names_have_no_case() -> None:
+    """As the database takes them: the reference sends all values as texts."""
+    for value in ("0.5", " 7 ", "-1e3", "nan", None, True, 1 << 200, Scalar(0.5)):
+        for _ in range(2):
+            Data("training_output", 1, [], {"Accuracy": value, "TRAINING_TIME": value})
+            Data("training_output", 1, [], {"x": [value, value]})
+
+
+@pytest.mark.usefixtures("known")
 def test_lists_under_all_attribute_names_are_columns() -> None:
     data = Data("training_output", 1, [], {"training_time": [10, 20], "accuracy": [0.1, 0.2]})
     assert data.shape.names == ("training_time", "accuracy")
@@ -395,3 +422,16 @@ def test_a_device_without_msgpack_is_told_and_goes_on(
     assert (done.returncode, done.stdout) == (0, "2\n")
     assert "nothing is captured" in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_scalars_of_other_libraries_go_the_short_way_too() -> None:
+    """The same shape each time, so that records form one group."""
+    for number in range(3):
+        Task(1, "w", "t").begin(Data("s", "w", [], {"a": Scalar(number / 2), "b": MOMENT, "c": Path("/p")}))
+    first, *others = captured()
+    assert all(record.sets[0][0] is first.sets[0][0] for record in others)
+    assert [record.sets[0][1] for record in (first, *others)] == [[number / 2, MOMENT, "/p"] for number in range(3)]
+    one = Array([0.5])
+    one.item = lambda: 0.5  # type: ignore[method-assign]
+    for _ in range(2):  # one value in an array is a list of one value
+        assert Data("s", "w", [], {"a": one}).shape.names is None

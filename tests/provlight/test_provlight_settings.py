@@ -72,6 +72,8 @@ def test_server_urls(text: str, endpoint: Endpoint) -> None:
         ("PROVLIGHT_BATCH", "0"),
         ("PROVLIGHT_LINGER_MS", "1.5"),
         ("PROVLIGHT_COMPRESS", "maybe"),
+        ("PROVLIGHT_SPOOL_MB", "0"),
+        ("PROVLIGHT_DURABILITY", "always"),
     ],
 )
 def test_a_malformed_variable_is_named_and_the_default_used(variable: str, text: str) -> None:
