@@ -150,16 +150,20 @@ def finalize(experiment: Experiment, *, limit_s: float | None) -> None:
 
 def back_up(experiment: Experiment) -> None:
     """Copy the provenance database into the output folder and write the manifest."""
-    with experiment.phase("backup"):
-        for service in experiment.state.services:
-            if service.name == "provenance":
-                provenance.backup(
-                    experiment.hosts[service.host],
-                    experiment.folder / "provenance-data",
-                    DRAIN_S,
-                    experiment.progress("backup"),
-                )
-    results.write_manifest(experiment.folder, experiment.state, _inputs(experiment))
+    plan = experiment.plan.provenance
+    try:
+        with experiment.phase("backup"):
+            for service in experiment.state.services:
+                if service.name == "provenance":
+                    provenance.backup(
+                        experiment.hosts[service.host],
+                        experiment.folder / "provenance-data",
+                        DRAIN_S,
+                        experiment.progress("backup"),
+                        [experiment.hosts[key] for key in plan.agents] if plan is not None else (),
+                    )
+    finally:
+        results.write_manifest(experiment.folder, experiment.state, _inputs(experiment))
 
 
 def _inputs(experiment: Experiment) -> dict[str, Path]:

@@ -8,7 +8,7 @@ import secrets
 import shlex
 import shutil
 import tarfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ DATAFLOW = f"{DATA}.dataflow.json"
 OUTPUT = f"{DATA}.out"
 BUNDLE = "/opt/provlight/provlight.zip"
 SETTINGS = "/etc/provlight"
+SPOOL = "/var/spool/provlight"
 PORT = 1883
 READY_S = 60
 BACKUP_S = 3600
@@ -85,6 +86,7 @@ def environment(plan: ProvenancePlan, hosts: Mapping[str, Host]) -> dict[str, di
             "PROVLIGHT_SERVER_TOPIC": str(plan.topics[key]),
             "PROVLIGHT_CREDENTIALS": f"{SETTINGS}/credentials",
             "PROVLIGHT_DATAFLOW": f"{SETTINGS}/dataflow.json",
+            "PROVLIGHT_SPOOL_DIR": SPOOL,
             "PYTHONPATH": BUNDLE,
         }
         for key in plan.agents
@@ -101,10 +103,11 @@ def health(host: Host) -> dict[str, Any]:
     return {"healthy": result.ok, **report}
 
 
-def backup(host: Host, folder: Path, drain_s: int, progress: Progress) -> list[Path]:
-    """Wait until everything received is stored, then copy the database: SQL dump and CSV files.
+def backup(host: Host, folder: Path, drain_s: int, progress: Progress, agents: Iterable[Host] = ()) -> list[Path]:
+    """Wait until everything captured is stored, then copy the database: SQL dump and CSV files.
 
     Args:
+        agents: hosts of the application; what ended processes left there in the spool is sent first.
         folder: ``provenance-data`` of the output folder; made if missing.
         drain_s: limit in seconds for what is still on its way into the database.
 
@@ -112,9 +115,11 @@ def backup(host: Host, folder: Path, drain_s: int, progress: Progress) -> list[P
         The files written.
 
     Raises:
-        ProvenanceError: a step failed; files of earlier steps stay.
+        ProvenanceError: a step failed; files of earlier steps stay. Or everything was copied, but a host could not send
+            what its spool holds: the spool itself lies in the folder then.
     """
     folder.mkdir(exist_ok=True)
+    kept = _send_spools(agents, folder, drain_s)
     drained = shell.run(host, command(host, "drain", "--timeout", str(drain_s)), timeout_s=drain_s + 30)
     if not drained.ok:
         raise ProvenanceError(
@@ -132,7 +137,34 @@ def backup(host: Host, folder: Path, drain_s: int, progress: Progress) -> list[P
     finally:
         tables.unlink(missing_ok=True)
     progress(f"{len(names)} CSV files")
+    if kept:
+        where, why = next(iter(kept.items()))
+        raise ProvenanceError(
+            f"records in the spool of {', '.join(kept)} did not reach the database",
+            why=why,
+            hint=f"{SPOOL} of {where} is kept in {folder / _archive(where)}; mend the cause and finalize again",
+        )
     return [dump, *(folder / name for name in sorted(names))]
+
+
+def _send_spools(agents: Iterable[Host], folder: Path, limit_s: int) -> dict[str, str]:
+    """Send what ended processes left. Gives the reason for each host that could not, and copies its spool."""
+    commands = {
+        agent: f"[ ! -d {SPOOL} ] || {shlex.quote(agent.interpreter)} -m provlight spool send --timeout {limit_s}"
+        for agent in agents
+    }
+    kept = {}
+    results = shell.run_each(commands, timeout_s=limit_s + 30)
+    for agent, result in zip(commands, results.values(), strict=True):
+        if not result.ok:
+            kept[agent.key] = shell.explain(result)
+            pack = f"tar -C {SPOOL} --warning=no-file-changed -cf - ."
+            shell.fetch(agent, pack, folder / _archive(agent.key), timeout_s=BACKUP_S)
+    return kept
+
+
+def _archive(key: str) -> str:
+    return f"spool-{key}.tar"
 
 
 def _unpack(archive: Path, folder: Path) -> list[str]:
@@ -240,6 +272,8 @@ def _install_script(agent: Host) -> str:
     return f"""set -e
 tar -C / -xf - --no-same-owner
 folder=$({site}); mkdir -p "$folder"; echo {BUNDLE} >"$folder/provlight.pth"
+if [ -d {SPOOL} ] && [ -n "$(ls -A {SPOOL})" ]; then mv {SPOOL} {SPOOL}.$(date +%Y%m%d-%H%M%S); fi
+mkdir -p {SPOOL}; chmod 1777 {SPOOL}
 touch ~/.bashrc; sed -i '/# provlight$/d' ~/.bashrc
 {{ echo {shlex.quote(HOOK)}; cat ~/.bashrc; }} >~/.bashrc.part; mv ~/.bashrc.part ~/.bashrc
 echo {shlex.quote(HOOK)} >/etc/profile.d/provlight.sh

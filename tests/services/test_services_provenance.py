@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -57,9 +58,31 @@ def test_agents_find_library_and_settings_in_every_kind_of_shell(hosts: dict[str
     assert bare.stdout.strip() == "provlight None"
     assert shell.run(agent, "stat -c %a /etc/provlight/credentials").stdout.strip() == "600"
 
-    files = provenance.backup(server, tmp_path / "data", 20, quiet)
+    # Of a process that was killed while the broker could not be reached, the backup still gets the records.
+    killed = (
+        "import os, provlight; provlight.configure(server_port=1, durability='record'); "
+        "provlight.Task(7, 'w', 'training').begin(); os.kill(os.getpid(), 9)"
+    )
+    assert shell.run(agent, f'. ~/.bashrc; python3 -c "{killed}"; [ $? = 137 ]').ok
+    assert shell.run(agent, "ls /var/spool/provlight").stdout.strip()
+
+    files = provenance.backup(server, tmp_path / "data", 20, quiet, [agent])
+    assert shell.run(agent, "ls /var/spool/provlight").stdout == ""
+    (tasks,) = [file for file in files if file.name == "task.csv"]
+    assert len(tasks.read_text().splitlines()) == 2
     assert files[0].read_text().startswith("CREATE SCHEMA")
     assert {"task.csv", "dataflow.csv"} <= {file.name for file in files}
+
+    # What a host cannot send is said and kept, and costs nothing of the rest.
+    assert shell.run(agent, f'. ~/.bashrc; python3 -c "{killed}"; [ $? = 137 ]').ok
+    assert shell.run(agent, "sed -i 2s/.*/wrong/ /etc/provlight/credentials").ok
+    with pytest.raises(ProvenanceError, match=f"spool of {KEYS[0]} did not reach the database.*refuses") as caught:
+        provenance.backup(server, tmp_path / "again", 5, quiet, [agent])
+    archive = tmp_path / "again" / f"spool-{KEYS[0]}.tar"
+    assert str(archive) in str(caught.value)
+    with tarfile.open(archive) as kept:
+        assert any(name.endswith(".seg") for name in kept.getnames())
+    assert (tmp_path / "again" / "task.csv").exists()
 
 
 def test_a_port_in_use_is_one_sentence(hosts: dict[str, Host]) -> None:
