@@ -11,20 +11,27 @@ Entry = Tuple[Any, ...]
 
 
 _START_S = 5.0  # nobody needs so long to start the threads
+_YIELD_S = 0.001
+_YIELD_EVERY = 64  # appends; so that a reader who waits for a disk that hangs costs 16 microseconds each
 
 
 class Buffer:
-    """Entries in the order of capture. Appending never waits for anything but another append.
+    """Entries in the order of capture. Appending never waits for the network.
+
+    The reader leaves the processor to a burst of appends: it comes when the first entry has lingered, or when a quarter
+    of the buffer is full. From one half on the reader is too far behind, and one append of 64 lets it run for a
+    millisecond, because threads of Python take turns.
 
     Args:
         max_bytes: bound of the entries' estimated size; beyond it they are dropped and counted.
-        batch: number of entries at which the reader is woken before they have lingered.
         linger: seconds that the first entry waits for company.
     """
 
-    def __init__(self, max_bytes: int, batch: int, linger: float) -> None:
+    def __init__(self, max_bytes: int, linger: float) -> None:
         self._max_bytes = max_bytes
-        self._batch = batch
+        self._plenty = max_bytes // 4
+        self._crowded = max_bytes // 2
+        self._called = False  # the reader, because there is plenty
         self._linger = linger
         # Reentrant, because a signal handler or a finalizer may capture while this thread holds the lock.
         self._lock = threading.RLock()
@@ -49,16 +56,18 @@ class Buffer:
             self._entries.append(entry)
             self._bytes += weight
             self.appended += 1
-            waiting = len(self._entries)
-            if waiting == 1:
+            if len(self._entries) == 1:
                 self._first_at = time.monotonic()
                 self._changed.notify()
-            elif waiting == self._batch:
+            elif self._bytes > self._plenty and not self._called:
+                self._called = True
                 self._changed.notify()
+        if self._bytes > self._crowded and not self.appended % _YIELD_EVERY:
+            time.sleep(_YIELD_S)
         return True
 
     def take(self) -> Optional[Tuple[List[Entry], int, int]]:
-        """Wait for a full batch, a lingering entry, urgency or :meth:`poke`; take everything there is.
+        """Wait for a lingering entry, for plenty, urgency or :meth:`poke`; take everything there is.
 
         Returns the entries, their estimated bytes, and how many were lost since the last call; None when closed and
         empty.
@@ -66,14 +75,14 @@ class Buffer:
         with self._changed:
             while not (self._entries or self.lost or self._closed or self._poked):
                 self._changed.wait()
-            while 0 < len(self._entries) < self._batch and not (self._urgent or self._closed or self._poked):
+            while self._entries and self._bytes <= self._plenty and not (self._urgent or self._closed or self._poked):
                 remaining = self._first_at + self._linger - time.monotonic()
                 if remaining <= 0:
                     break
                 self._changed.wait(remaining)
             if self._closed and not self._entries and not self.lost:
                 return None
-            self._urgent = self._poked = False
+            self._urgent = self._poked = self._called = False
             taken, weight, lost = self._entries, self._bytes, self.lost
             self._entries, self._bytes, self.lost = [], 0, 0
             return taken, weight, lost
@@ -100,8 +109,9 @@ class Buffer:
 class DurableBuffer(Buffer):
     """A buffer whose :meth:`append` returns when the entry is safe. Threads that append meanwhile share one commit."""
 
-    def __init__(self, max_bytes: int, batch: int, linger: float) -> None:
-        super().__init__(max_bytes, batch, linger)
+    def __init__(self, max_bytes: int, linger: float) -> None:
+        super().__init__(max_bytes, linger)
+        self._crowded = max_bytes  # whoever appends waits for the reader anyway
         self._maker = threading.get_ident()
         self._wait: Optional[Callable[[int], None]] = None
         self._ready = threading.Event()

@@ -82,7 +82,7 @@ class Capture:
                 self.report.say("durability", "calls return before their record is safe: set PROVLIGHT_SPOOL_DIR")
             # The buffer first: a signal handler may capture while the rest is being made.
             kind = DurableBuffer if self._spooled and settings.durability == "record" else Buffer
-            self.buffer = kind(settings.buffer_kb << 10, settings.batch, settings.linger_ms / 1000)
+            self.buffer = kind(settings.buffer_kb << 10, settings.linger_ms / 1000)
             with undisturbed:
                 started = self._start_threads(self.buffer)
             if started and self._batcher is not None and isinstance(self.buffer, DurableBuffer):
@@ -217,7 +217,8 @@ class Capture:
 _current: Optional[Capture] = None
 _declared: Optional[Declared] = None
 _making = threading.RLock()
-_generation = 0
+generation = 0
+"""A number that changes whenever the dataflow to check calls against may have changed."""
 _watched_pid = 0
 
 
@@ -228,7 +229,7 @@ def current() -> Capture:
 
 
 def _begin(settings: Optional[Settings]) -> Capture:
-    global _current, _declared, _generation
+    global _current, _declared, generation
     with _making:
         if _current is None or settings is not None:
             used = settings or Settings()
@@ -242,7 +243,7 @@ def _begin(settings: Optional[Settings]) -> Capture:
             made = Capture(used)
             if _current is None or settings is not None:  # a signal handler may have been here meanwhile
                 _current, _declared = made, known
-                _generation += 1
+                generation += 1
         return _current
 
 
@@ -255,11 +256,6 @@ def record(entry: Entry, weight: int) -> None:
         capture.add_first(entry, weight)
     else:
         capture.buffer.append(entry, weight)
-
-
-def generation() -> int:
-    """A number that changes whenever the dataflow to check calls against may have changed."""
-    return _generation
 
 
 def declared() -> Optional[Declared]:

@@ -17,7 +17,8 @@ _HARMLESS = PLAIN - SIZED - {int}  # whatever their value, they can be carried
 _SEQUENCES = (list, tuple)
 _MAX_KNOWN = 1024
 _NUMBERS = frozenset((type(None), bool, int, float))
-_known_shapes: Dict[Tuple[Any, ...], Tuple[SetShape, Optional[Tuple[bool, ...]]]] = {}
+_Known = Tuple[SetShape, Optional[Tuple[bool, ...]], int]
+_known_shapes: Dict[Tuple[Any, ...], _Known] = {}
 _BASE_WEIGHT = 160
 _VALUE_WEIGHT = 32  # bytes that a number and its reference take
 _MAX_TEXT_SUM = 4 * MAX_TEXT
@@ -58,24 +59,29 @@ class Data:
         key: Optional[Tuple[Any, ...]] = None
         if type(attributes) is dict and not derivations:
             # The common cases, named scalars or one list, of a set that was checked before.
-            values = list(attributes.values())
+            names: Any
             count = -1
-            if len(values) == 1 and type(values[0]) is list:
-                values = values[0][:]
-                count = len(values)
+            if len(attributes) == 1:
+                ((names, values),) = attributes.items()
+                if type(values) is list:
+                    values = values[:]
+                    count = len(values)
+                else:
+                    values = [values]
+            else:
+                names, values = tuple(attributes), list(attributes.values())
             kinds = set(map(type, values))
             harmless = kinds <= _HARMLESS
             if not harmless and not kinds <= PLAIN:
                 values = _scalars(values)
                 kinds = set(map(type, values))
             if values or not attributes:
-                key = (tag, tuple(attributes), count, workflow_id, capture.generation())
+                key = (tag, names, count, workflow_id, capture.generation)
                 known = _known_shapes.get(key)
                 if known is not None:
-                    shape, numeric = known
+                    shape, numeric, self.weight = known
                     if numeric is not None and not kinds <= _NUMBERS:
                         _check_numbers(shape, values, numeric)
-                    self.weight = _BASE_WEIGHT + _VALUE_WEIGHT * len(values)
                     if not harmless:
                         self.weight += _bounded(shape, values)
                     self.content = shape, values
@@ -95,12 +101,12 @@ class Data:
         numeric = declared.numeric(tag, workflow_id, names, width) if declared is not None and values else None
         if numeric is not None:
             _check_numbers(shape, values, numeric)
-        self.weight = _BASE_WEIGHT + _VALUE_WEIGHT * len(values)
+        weight = self.weight = _BASE_WEIGHT + _VALUE_WEIGHT * len(values)
         if not kinds <= _HARMLESS:
             self.weight += _bounded(shape, values)
         self.content = shape, values
         if key is not None:
-            _learn(key, (shape, numeric))
+            _learn(key, (shape, numeric, weight))
 
     @property
     def shape(self) -> SetShape:
@@ -278,7 +284,7 @@ def _place_name(shape: SetShape, place: int) -> str:
     return shape.names[place] if shape.names else "value {}".format(place + 1)
 
 
-def _learn(key: Tuple[Any, ...], known: Tuple[SetShape, Optional[Tuple[bool, ...]]]) -> None:
+def _learn(key: Tuple[Any, ...], known: _Known) -> None:
     if len(_known_shapes) >= _MAX_KNOWN:
         _known_shapes.clear()
     _known_shapes[key] = known

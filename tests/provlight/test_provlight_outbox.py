@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 
 from hypothesis import given
@@ -46,7 +47,7 @@ def test_an_acknowledgement_of_what_was_never_sent_changes_nothing_more() -> Non
 
 
 def run_batcher(outbox: Outbox, steps: Callable[[Buffer, Batcher], None], batch: int = 4) -> Report:
-    buffer, report = Buffer(1 << 20, batch, 0.001), Report()
+    buffer, report = Buffer(1 << 20, 0.001), Report()
     batcher = Batcher(buffer, outbox, Encoder(CLIENT), batch, report)
     outbox.on_room = batcher.room
     batcher.start()
@@ -112,7 +113,7 @@ def test_losses_that_never_found_room_are_told_at_the_end() -> None:
 
 def test_heavy_records_make_smaller_batches() -> None:
     outbox = Outbox(1 << 30)
-    buffer, report = Buffer(1 << 30, 64, 10), Report()
+    buffer, report = Buffer(1 << 30, 10), Report()
     for number in range(64):
         buffer.append((TASK_BEGIN, "w", "t", number, number, (), "", [], None), 1 << 16)
     buffer.close()
@@ -122,7 +123,7 @@ def test_heavy_records_make_smaller_batches() -> None:
 
 
 def test_a_bounded_buffer_counts_what_it_drops() -> None:
-    buffer = Buffer(250, 64, 10)
+    buffer = Buffer(250, 10)
     assert [buffer.append((number,), 100) for number in range(4)] == [True, True, False, False]
     buffer.close()
     assert buffer.take() == ([(0,), (1,)], 200, 2)
@@ -137,3 +138,39 @@ def test_pauses_double_up_to_the_longest_and_begin_again() -> None:
         assert 0.75 * middle <= pause <= 1.25 * middle
     backoff.reset()
     assert backoff.pause() <= 1.25
+
+
+def test_a_burst_is_left_alone_until_there_is_plenty_or_the_first_has_lingered() -> None:
+    buffer = Buffer(4000, 60)
+    taken: list[int] = []
+    reader = threading.Thread(target=lambda: taken.append(len((buffer.take() or ([], 0, 0))[0])))
+    reader.start()
+    for number in range(10):
+        assert buffer.append((number,), 100)
+    reader.join(0.2)
+    assert reader.is_alive(), "1000 of 4000 bytes are not plenty"
+    assert buffer.append((10,), 100)
+    reader.join(10)
+    assert taken == [11]
+
+
+def test_who_appends_to_a_crowded_buffer_lets_the_reader_run() -> None:
+    buffer = Buffer(1 << 20, 0.001)
+    stop = threading.Event()
+    taken = []
+
+    def read() -> None:
+        while not stop.is_set() or buffer.appended > sum(taken):
+            entries, _, _ = buffer.take() or ([], 0, 0)
+            taken.append(len(entries))
+            for _ in entries:
+                sum(range(200))  # slower than appending
+
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
+    kept = [buffer.append((number,), 500) for number in range(20_000)]
+    stop.set()
+    buffer.poke()
+    reader.join(30)
+    assert all(kept), "an entry without room is dropped"
+    assert (sum(taken), buffer.lost) == (20_000, 0)

@@ -193,7 +193,7 @@ while provlight.stats()["spool"]["batches"] < 5 or provlight.stats()["spool"]["i
     time.sleep(0.05)
 os.kill(os.getpid(), 9)
 """
-    done = run_python(program, environment(broker, spool, PROVLIGHT_DURABILITY=durability))
+    done = run_python(program, environment(broker, spool, PROVLIGHT_DURABILITY=durability, PROVLIGHT_BATCH="60"))
     assert done.returncode == -signal.SIGKILL, done.stderr
     broker.start()
     sent(broker, spool)

@@ -136,7 +136,7 @@ def test_a_full_spool_keeps_the_oldest_and_one_tombstone_tells_of_the_rest(tmp_p
     report = Report()
     encoder = Encoder(CLIENT)
     to = SpoolOutbox(str(tmp_path), CLIENT, {}, Bounds(1 << 16, 1 << 20), False, encoder.known, report)
-    buffer = Buffer(1 << 24, 16, 0.001)
+    buffer = Buffer(1 << 24, 0.001)
     batcher = Batcher(buffer, to, encoder, 16, report)
     to.on_room = batcher.room
     batcher.start()
