@@ -6,7 +6,7 @@ import threading
 import time
 from typing import Dict, List, Sequence
 
-from .buffer import Buffer, Entry
+from .buffer import Buffer, Entry, whole
 from .encoding import Encoder
 from .envelope import BatchTooLargeError
 from .outbox import Outbox
@@ -42,7 +42,7 @@ class Batcher(threading.Thread):
             entries, weight, lost = taken
             if lost:
                 self._lose(lost, "the buffer was full")
-            for chunk in _chunks(entries, weight, self._batch):
+            for chunk in _chunks(list(map(whole, entries)), weight, self._batch):
                 self._put(chunk)
             if not self._outbox.full:
                 self._tell_losses()

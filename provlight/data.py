@@ -44,7 +44,12 @@ class Data:
         ValueError: values that do not fit the set, or are too long.
     """
 
-    __slots__ = ("content", "files", "weight", "workflow_id")
+    __slots__ = ("files", "shape", "values", "weight", "workflow_id")
+
+    shape: SetShape
+    """Tag, names and number of the values."""
+    values: List[Any]
+    """The values, row by row."""
 
     def __init__(
         self,
@@ -84,7 +89,8 @@ class Data:
                         _check_numbers(shape, values, numeric)
                     if not harmless:
                         self.weight += _bounded(shape, values)
-                    self.content = shape, values
+                    self.shape = shape
+                    self.values = values
                     return
         derived = tuple([_text(getattr(d, "tag", d), "a derivation") for d in derivations]) if derivations else ()
         names, rows, values = _layout(tag, workflow_id, attributes)
@@ -104,24 +110,15 @@ class Data:
         weight = self.weight = _BASE_WEIGHT + _VALUE_WEIGHT * len(values)
         if not kinds <= _HARMLESS:
             self.weight += _bounded(shape, values)
-        self.content = shape, values
+        self.shape = shape
+        self.values = values
         if key is not None:
             _learn(key, (shape, numeric, weight))
 
     @property
-    def shape(self) -> SetShape:
-        """Tag, names and number of the values."""
-        return self.content[0]
-
-    @property
-    def values(self) -> List[Any]:
-        """The values, row by row."""
-        return self.content[1]
-
-    @property
     def tag(self) -> str:
         """Tag of the set."""
-        return self.content[0].tag
+        return self.shape.tag
 
     def __repr__(self) -> str:
         return "Data({!r}, {} values)".format(self.tag, len(self.values))

@@ -184,26 +184,28 @@ class Task:
         data: Tuple[Data, ...],
         extras: Optional[Dict[str, Any]],
     ) -> None:
-        if len(data) == 1 and not data[0].files:  # what nearly every call does
+        if len(data) == 1 and extras is None and not data[0].files:  # what nearly every call does
             (only,) = data
-            entry = (
-                kind,
-                self.workflow,
-                self.transformation,
-                self.id,
-                time_us,
-                dependencies,
-                error,
-                (only.content,),
-                extras,
+            capture.record(
+                (
+                    kind,
+                    self.workflow,
+                    self.transformation,
+                    self.id,
+                    time_us,
+                    dependencies,
+                    error,
+                    only.shape,
+                    only.values,
+                ),
+                _WEIGHT + only.weight,
             )
-            capture.record(entry, _WEIGHT + only.weight)
             return
         weight = _WEIGHT
         sets = []
         for item in data:
             weight += item.weight
-            sets.append(item.content)
+            sets.append((item.shape, item.values))
             if item.files:
                 extras = extras or {}
                 extras[FILES] = Files([one for each in data for one in each.files])

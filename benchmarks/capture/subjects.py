@@ -14,8 +14,8 @@ from typing import Any
 
 Values = Mapping[str, float]
 Work = Callable[[Values], Values]
-VARIANTS = 64
-"""Different sets of values, so that no encoding profits from repetition."""
+VARIANTS = 256
+"""Different sets of values: more than tasks in a message, so that no encoding profits from repetition."""
 
 
 def workload(attributes: int, seed: int, duration_s: float = 0.0) -> tuple[list[dict[str, float]], Work]:

@@ -38,15 +38,17 @@ def machines(draw: st.DrawFn) -> list[Machine]:
     return found
 
 
-NAMES = st.sampled_from([*LAYERS, *SERVICES, *ROLES, "g5k", "all", "nothing"])
+GROUPS = st.sampled_from([*LAYERS, *SERVICES, *ROLES, "g5k", "nothing"])
+NAMES = st.one_of(GROUPS, st.just("all"))
 GLOBS = st.sampled_from(
     ["*", "cloud*", "*e", "?????", "*.worker.*", "*.1", "cloud.master.1.1", "[ce]*", "[!c]*", "*.[12].*", "edge.*.?.2"]
 )
 EXPRESSIONS = st.sampled_from(
     ["~edge", r"~.*\.[12]$", "~(cloud|edge)", r"~[a-z]+\.(master|client)\.", "~(c+l*)+oud", "~x"]
 )
+# not of `all`, whose hosts Ansible counts group by group, and we in the order of the plan
 SUBSCRIPTS = st.sampled_from(["[0]", "[1]", "[-1]", "[0:1]", "[1:]", "[1:2]", "[0-2]"])
-TERMS = st.one_of(NAMES, GLOBS, EXPRESSIONS, st.tuples(NAMES, SUBSCRIPTS).map("".join))
+TERMS = st.one_of(NAMES, GLOBS, EXPRESSIONS, st.tuples(GROUPS, SUBSCRIPTS).map("".join))
 PATTERNS = st.tuples(
     st.lists(st.tuples(st.sampled_from(["", "", "!", "&"]), TERMS).map("".join), min_size=1, max_size=5),
     st.sampled_from([",", ", ", ":"]),

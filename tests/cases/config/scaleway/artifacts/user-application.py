@@ -1,0 +1,1 @@
+# The application of this scenario; what it does is of no concern here.
