@@ -99,6 +99,7 @@ class Lab:
         given = ports or {}
         environment = {name: value for name, value in os.environ.items() if not name.startswith("PROVLIGHT_")}
         environment["PYTHONPATH"] = str(ROOT)
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)  # else every import would compile what was edited
         if subject.startswith("provlight"):
             environment |= {**self.service.environment(given.get("mqtt")), **self.settings}
             if subject != "provlight-memory":
