@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 RED, YELLOW, GREEN, DIM, BOLD, PLAIN = "\x1b[31m", "\x1b[33m", "\x1b[32m", "\x1b[2m", "\x1b[1m", "\x1b[0m"
 CLEAR_LINE = "\r\x1b[K"
 MOST_PROBLEMS = 100
-"""Problems shown as text; JSON has all."""
+"""Problems shown as text."""
 
 
 def _coloured(stream: Any) -> bool:
@@ -71,7 +71,7 @@ def problems(found: Sequence[Problem], stream: TextIO) -> None:
         if line:
             print(f"{line}\n{_paint(caret, colour, stream)}", file=stream)
     if len(found) > len(shown):
-        print(f"... and {len(found) - len(shown)} more; --format json of check-configuration lists all", file=stream)
+        print(f"... and {len(found) - len(shown)} more; check-configuration --format json lists them", file=stream)
     stream.flush()
 
 

@@ -133,7 +133,7 @@ def test_many_problems_are_cut_as_text_and_whole_as_json(scenario: Path) -> None
     text, document = check(scenario)[1], check(scenario, "--format", "json")[1]
 
     assert text.count(": error: ") == 100
-    assert text.endswith("... and 200 more; --format json of check-configuration lists all\n")
+    assert text.endswith("... and 200 more; check-configuration --format json lists them\n")
     assert len(json.loads(document)) == 300
 
 
