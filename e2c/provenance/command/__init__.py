@@ -1,0 +1,1 @@
+"""The provenance service on the command line: one module per group of subcommands."""
