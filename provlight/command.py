@@ -9,7 +9,7 @@ from typing import Any, Dict, List, Optional, Sequence
 from .settings import Settings
 
 _FOUND_PROBLEMS = 1
-_SETTINGS = ("server_url", "server_port", "server_topic", "credentials", "spool_dir")
+_SETTINGS = ("server_url", "server_port", "server_topic", "credentials", "tls_ca", "spool_dir")
 
 
 class _CommandError(Exception):
@@ -87,6 +87,7 @@ def _broker_options(parser: argparse.ArgumentParser, timeout: float, meaning: st
     parser.add_argument(
         "--credentials", metavar="FILE", help="user and password, a line each (default: PROVLIGHT_CREDENTIALS)"
     )
+    parser.add_argument("--tls-ca", metavar="FILE", help="CA certificates to trust (default: PROVLIGHT_TLS_CA)")
     parser.add_argument(
         "--timeout", type=_seconds, default=timeout, metavar="S", help="{} (default: {:g})".format(meaning, timeout)
     )

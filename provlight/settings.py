@@ -34,6 +34,7 @@ class Endpoint(NamedTuple):
 
     host: str
     port: Optional[int]  # None: the port is set elsewhere
+    tls: bool = False
 
 
 def _positive(text: str) -> int:
@@ -89,8 +90,8 @@ def _endpoint(text: str) -> Endpoint:
     address = text.strip()
     scheme, separator, rest = address.partition("://")
     if separator:
-        if scheme != "mqtt":
-            raise ValueError("the scheme must be mqtt")
+        if scheme not in ("mqtt", "mqtts"):
+            raise ValueError("the scheme must be mqtt, or mqtts for TLS")
         address = rest.rstrip("/")
     host, port = address, ""
     if address.startswith("["):
@@ -102,7 +103,7 @@ def _endpoint(text: str) -> Endpoint:
         host, _, port = address.partition(":")
     if not host or any(character.isspace() or character == "/" for character in host):
         raise ValueError("it must be an address or host name, with :port if need be")
-    return Endpoint(host, _port(port) if port else None)
+    return Endpoint(host, _port(port) if port else None, scheme == "mqtts" if separator else False)
 
 
 SETTINGS: Tuple[Setting, ...] = (
@@ -111,9 +112,16 @@ SETTINGS: Tuple[Setting, ...] = (
         "PROVLIGHT_SERVER_URL",
         None,
         _endpoint,
-        "Broker: an IPv4 or IPv6 address or a host name, alone or as `host:port`, `[v6]:port`, `mqtt://host:port`.",
+        "Broker: an IPv4 or IPv6 address or a host name, alone or as `host:port`, `[v6]:port`, `mqtt://host:port`, "
+        "with TLS `mqtts://host:port`.",
     ),
-    Setting("server_port", "PROVLIGHT_SERVER_PORT", 1883, _port, "Port of the broker, where the URL names none."),
+    Setting(
+        "server_port",
+        "PROVLIGHT_SERVER_PORT",
+        None,
+        _port,
+        "Port of the broker, where the URL names none; without it 1883, with TLS 8883.",
+    ),
     Setting("server_topic", "PROVLIGHT_SERVER_TOPIC", "1", _partition, "Partition of the translator to publish to."),
     Setting(
         "credentials",
@@ -121,6 +129,14 @@ SETTINGS: Tuple[Setting, ...] = (
         None,
         str,
         "Path of a file (mode 0600): the broker user on the first line, the password on the second.",
+    ),
+    Setting(
+        "tls_ca",
+        "PROVLIGHT_TLS_CA",
+        None,
+        str,
+        "Path of the CA certificates (PEM) that the broker's certificate must come from. It turns TLS on; `mqtts://` "
+        "without it trusts the CAs of the system.",
     ),
     Setting("transport", "PROVLIGHT_TRANSPORT", "mqtt", _transport, "`mqtt`, `file`, `memory`, `console` or `none`."),
     Setting("file", "PROVLIGHT_FILE", None, str, "Path of the file that the transport `file` writes to."),
@@ -185,9 +201,10 @@ class Settings:
     """The values in force, one attribute for each of :data:`SETTINGS`, and ``complaints`` about malformed ones."""
 
     server_url: Optional[Endpoint]
-    server_port: int
+    server_port: Optional[int]
     server_topic: str
     credentials: Optional[str]
+    tls_ca: Optional[str]
     transport: str
     file: Optional[str]
     flush_timeout: float
@@ -239,7 +256,12 @@ class Settings:
         """Host and port of the broker, None when no broker is named."""
         if self.server_url is None:
             return None
-        return self.server_url.host, self.server_url.port or self.server_port
+        return self.server_url.host, self.server_url.port or self.server_port or (8883 if self.tls else 1883)
+
+    @property
+    def tls(self) -> bool:
+        """Whether the connection to the broker is encrypted and its certificate checked."""
+        return self.tls_ca is not None or (self.server_url is not None and self.server_url.tls)
 
 
 def read_credentials(path: str) -> Tuple[str, str]:

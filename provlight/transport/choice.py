@@ -32,9 +32,14 @@ def transport_maker(settings: Settings) -> Callable[[str], Transport]:
 
     assert settings.endpoint is not None
     host, port = settings.endpoint
+    encrypt = None
+    if settings.tls:
+        from .tls import Encryption
+
+        encrypt = Encryption(settings.tls_ca)
 
     def make(partition: str) -> MqttTransport:
         user, password = read_credentials(settings.credentials) if settings.credentials else (None, None)
-        return MqttTransport(host, port, partition or settings.server_topic, user, password)
+        return MqttTransport(host, port, partition or settings.server_topic, user, password, encrypt)
 
     return make

@@ -6,11 +6,14 @@ import contextlib
 import select
 import socket
 import time
-from typing import Any, Dict, List, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
 
 from provlight.wire import Ack, WireError, ack_topic, decode_ack, records_topic
 
 from . import Link, LinkError, PayloadTooLargeError, RefusedError, Transport, packets
+
+if TYPE_CHECKING:
+    from .tls import Encryption
 
 KEEP_ALIVE = 60
 """Seconds after which an idle connection is tested."""
@@ -22,6 +25,7 @@ _IN_FLIGHT_BYTES = 1 << 16
 _IN_FLIGHT_MESSAGES = 16
 _MAX_RECEIVED = 1 << 16
 _PACKET_OVERHEAD = 512
+_MAX_WRITE = 1 << 14  # what TLS puts into one of its records
 _ANONYMOUS = "anonymous"
 
 
@@ -34,12 +38,20 @@ class MqttTransport(Transport):
         partition: partition to publish to.
         user: broker user, None for an anonymous connection.
         password: its password.
+        encrypt: TLS, None for a plain connection.
     """
 
     def __init__(
-        self, host: str, port: int, partition: str, user: Optional[str] = None, password: Optional[str] = None
+        self,
+        host: str,
+        port: int,
+        partition: str,
+        user: Optional[str] = None,
+        password: Optional[str] = None,
+        encrypt: "Optional[Encryption]" = None,
     ) -> None:
         self._address = (host, port)
+        self._encrypt = encrypt
         self._partition = partition
         self._user = user
         self._password = password
@@ -51,6 +63,8 @@ class MqttTransport(Transport):
             connection = socket.create_connection(_resolvable(*self._address), timeout=_CONNECT_TIMEOUT)
         except OSError as error:
             raise LinkError("{} cannot be reached: {}".format(where, error)) from error
+        if self._encrypt is not None:
+            connection = self._encrypt(connection, self._address[0], where)
         user = self._user or _ANONYMOUS
         try:
             link = MqttLink(connection, where, records_topic(self._partition, user, client), ack_topic(user, client))
@@ -206,7 +220,7 @@ class MqttLink(Link):
     def _write(self) -> None:
         try:
             while self._out:
-                sent = self._socket.send(self._out)
+                sent = self._socket.send(self._out[:_MAX_WRITE])
                 del self._out[:sent]
                 self._moved = time.monotonic()
         except (BlockingIOError, InterruptedError):
