@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import Dict, List, Sequence
 
-from .buffer import Buffer, Entry, whole
+from .buffer import Buffer, whole
 from .encoding import Encoder
 from .envelope import BatchTooLargeError
 from .outbox import Outbox
 from .report import Report
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Dict, List, Sequence
+
+    from .buffer import Entry
 
 _BATCH_BYTES = 1 << 18  # estimated; encoded, a batch is a quarter of it or less
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import Any, Callable, List, Optional, Set, Tuple
 
 from .shapes import SetShape
 
-Entry = Tuple[Any, ...]
-"""What a call set down: the items of :class:`~provlight.shapes.Record`, as a plain tuple because that is cheaper.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable, List, Optional, Set, Tuple
 
-Most records have one set and no extras; for them the set's shape and its values take the places of ``sets`` and
-``extras``, because every tuple that waits in the buffer costs the garbage collector's time. See :func:`whole`.
-"""
+    Entry = Tuple[Any, ...]
+    """What a call set down: the items of :class:`~provlight.shapes.Record`, as a plain tuple because that is cheaper.
 
+    Most records have one set and no extras; for them the set's shape and its values take the places of ``sets`` and
+    ``extras``, because every tuple that waits in the buffer costs the garbage collector's time. See :func:`whole`.
+    """
 
 _START_S = 5.0  # nobody needs so long to start the threads
 _YIELD_S = 0.001

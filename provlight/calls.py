@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Union
+from collections.abc import Mapping
 
 from . import capture
 from .data import Data
 from .files import File
 from .values import PLAIN, plain
 
-Sets = Union[str, bool, None, Mapping[str, Union[Sequence[str], Mapping[str, str]]]]
-"""What an argument ``used`` or ``generated`` may be."""
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Union
 
-Plan = Tuple[Tuple[str, Optional[Dict[str, str]]], ...]
-"""Sets by tag, with the attribute for each name of the function; None stands for all names."""
+    Sets = Union[str, bool, None, Mapping[str, Union[Sequence[str], Mapping[str, str]]]]
+    """What an argument ``used`` or ``generated`` may be."""
+
+    Plan = Tuple[Tuple[str, Optional[Dict[str, str]]], ...]
+    """Sets by tag, with the attribute for each name of the function; None stands for all names."""
 
 _VARARGS, _VARKEYWORDS = 0x04, 0x08  # flags of a code object
 _MISSING: Any = object()

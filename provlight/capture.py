@@ -11,19 +11,24 @@ import os
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING, Any, Dict, NamedTuple, Optional
 
-from .buffer import Buffer, DurableBuffer, Entry
+from .buffer import Buffer, DurableBuffer
 from .declared import Declared, read_declared
 from .forking import undisturbed
 from .report import Report
 from .settings import Settings
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any, Dict, NamedTuple, Optional
+
     from .batcher import Batcher
+    from .buffer import Entry
     from .outbox import Outbox
     from .sender import Sender
     from .spool.adoption import Adopter
+else:
+    from .namedtuples import NamedTuple
 
 _SPOOLING_S = 5.0  # the end of a program gives the disk at least so long
 _UNREACHABLE_S = 5.0  # and with a spool waits no longer for a broker that cannot be reached

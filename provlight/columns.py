@@ -21,12 +21,15 @@ import sys
 import zlib
 from array import array
 from itertools import accumulate, chain
-from typing import Any, List, Optional, Sequence, Tuple, Union
 
 from .shapes import WireError
 
-Column = Union["array[Any]", "memoryview[Any]", List[Any]]
-"""A decoded column: ``array('q')``, a memoryview of format ``d``, or a list of values."""
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, List, Optional, Sequence, Tuple, Union
+
+    Column = Union["array[Any]", "memoryview[Any]", List[Any]]
+    """A decoded column: ``array('q')``, a memoryview of format ``d``, or a list of values."""
 
 FLOATS = 0
 CONSTANT = 3

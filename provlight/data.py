@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import chain
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 from . import capture
 from .declared import is_number
@@ -11,13 +11,19 @@ from .files import File, Observed
 from .shapes import MAX_COLUMN, MAX_NAME, SetShape
 from .values import MAX_INT_BITS, MAX_TEXT, PLAIN, SIZED, plain
 
-Identity = Union[int, str]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Dict, List, Optional, Sequence, Tuple
+
+    from .identity import Identity
+
+    _Known = Tuple[SetShape, Optional[Tuple[bool, ...]], int]
+    _Layout = Tuple[Optional[Tuple[str, ...]], int, List[Any]]
 
 _HARMLESS = PLAIN - SIZED - {int}  # whatever their value, they can be carried
 _SEQUENCES = (list, tuple)
 _MAX_KNOWN = 1024
 _NUMBERS = frozenset((type(None), bool, int, float))
-_Known = Tuple[SetShape, Optional[Tuple[bool, ...]], int]
 _known_shapes: Dict[Tuple[Any, ...], _Known] = {}
 _BASE_WEIGHT = 160
 _VALUE_WEIGHT = 32  # bytes that a number and its reference take
@@ -122,9 +128,6 @@ class Data:
 
     def __repr__(self) -> str:
         return "Data({!r}, {} values)".format(self.tag, len(self.values))
-
-
-_Layout = Tuple[Optional[Tuple[str, ...]], int, List[Any]]
 
 
 def _layout(tag: str, workflow_id: Any, attributes: Any) -> _Layout:

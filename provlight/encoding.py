@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from itertools import chain
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from .columns import encode_column
 from .envelope import TOMBSTONE, ZLIB, BatchTooLargeError, seal, unseal
@@ -11,8 +10,12 @@ from .files import Files
 from .packing import pack, unpack
 from .shapes import MAX_CELLS, MAX_COLUMN, MAX_NAME, MAX_RECORDS, MAX_SHAPES, Shape, as_list
 
-AnyRecord = Tuple[Any, ...]
-"""A :class:`~provlight.shapes.Record`, or a plain tuple of the same nine items."""
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+
+    AnyRecord = Tuple[Any, ...]
+    """A :class:`~provlight.shapes.Record`, or a plain tuple of the same nine items."""
 
 
 class Encoder:

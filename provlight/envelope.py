@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import zlib
-from typing import Any, List, NamedTuple, Sequence, Tuple
 
 from .columns import split_pool
 from .packing import pack, unpack
 from .shapes import MAX_CONTENT, MAX_PAYLOAD, MAX_RECORDS, WireError, as_int, as_list, as_name
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, List, NamedTuple, Sequence, Tuple
+else:
+    from .namedtuples import NamedTuple
 
 VERSION = 1
 """Protocol version, the first item of every message."""

@@ -8,10 +8,15 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import Any, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 from .forking import undisturbed
 from .shapes import MAX_COLUMN, MAX_NAME, WireError, as_list, as_text
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, List, NamedTuple, Optional, Sequence, Tuple, Union
+else:
+    from .namedtuples import NamedTuple
 
 EXTRA = "files"
 """Name of the additional column that carries what is known of a record's files."""

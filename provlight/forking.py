@@ -10,7 +10,10 @@ import contextlib
 import os
 import threading
 from types import TracebackType
-from typing import Optional, Type
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Optional, Type
 
 _PATIENCE_S = 2.0  # a disk that hangs must not hang the application's fork
 _lock = threading.RLock()

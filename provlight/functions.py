@@ -4,33 +4,39 @@ from __future__ import annotations
 
 import functools
 from types import TracebackType
-from typing import Any, AsyncGenerator, Callable, Generator, Optional, Sequence, Type, TypeVar, Union, overload
 
 from . import capture, context
-from .calls import Parameters, Plan, Sets, data_of, plan, result_of
+from .calls import Parameters, data_of, plan, result_of
 from .context import innermost, leave
-from .identity import Identity
 from .task import Task
 from .workflow import Workflow, error_text, is_failure
 
-Function = TypeVar("Function", bound=Callable[..., Any])
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, AsyncGenerator, Callable, Generator, Optional, Sequence, Type, TypeVar, Union, overload
+
+    from .calls import Plan, Sets
+    from .identity import Identity
+
+    Function = TypeVar("Function", bound=Callable[..., Any])
 
 _GENERATOR, _COROUTINE, _ASYNC_GENERATOR = 0x20, 0x80, 0x200  # flags of a code object
 
 
-@overload
-def captured(transformation: Function) -> Function: ...
+if TYPE_CHECKING:
 
+    @overload
+    def captured(transformation: Function) -> Function: ...
 
-@overload
-def captured(
-    transformation: Optional[str] = None,
-    *,
-    workflow: Union[Workflow, Identity, None] = None,
-    used: Sets = None,
-    generated: Sets = None,
-    dependencies: Optional[Sequence[Any]] = None,
-) -> Callable[[Function], Function]: ...
+    @overload
+    def captured(
+        transformation: Optional[str] = None,
+        *,
+        workflow: Union[Workflow, Identity, None] = None,
+        used: Sets = None,
+        generated: Sets = None,
+        dependencies: Optional[Sequence[Any]] = None,
+    ) -> Callable[[Function], Function]: ...
 
 
 def captured(

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 from itertools import count
-from typing import Any, Union
 
 from .shapes import MAX_NAME
 from .values import MAX_INT_BITS, plain
 
-Identity = Union[int, str]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Union
+
+    Identity = Union[int, str]
 
 _numbers = count(1)
 _prefix = ""

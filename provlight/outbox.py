@@ -6,7 +6,12 @@
 from __future__ import annotations
 
 import threading
-from typing import Any, Callable, Dict, NamedTuple, Optional
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable, Dict, NamedTuple, Optional
+else:
+    from .namedtuples import NamedTuple
 
 
 class Entry(NamedTuple):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-from typing import Any, Union
 
 try:
     import msgpack
@@ -15,6 +14,10 @@ except ImportError:  # on a device: the bundle carries a pure-Python copy that n
 
 from .shapes import MAX_COLUMN, WireError
 from .values import MAX_TEXT, plain
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Union
 
 _EXT_INT = 1
 _EXT_DATETIME = 2

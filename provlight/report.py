@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import threading
-from typing import Dict, Set
 
 from .forking import undisturbed
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Dict, Set
 
 
 class Report:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import random
 import threading
 import time
-from typing import Any, Callable, List, Optional
 
 from .encoding import make_tombstone
 from .envelope import BatchTooLargeError, frame
 from .outbox import Entry, Outbox
 from .report import Report
 from .transport import Link, LinkError, PayloadTooLargeError, RefusedError, Transport
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable, List, Optional
 
 _RECONNECT = (0.25, 30.0)  # first and longest pause before another connection, in seconds
 _RESEND = (2.0, 15.0)  # first and longest wait for an acknowledgement of what the broker has, in seconds

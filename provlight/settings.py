@@ -7,7 +7,12 @@ set. A malformed variable is warned of once and the default is used; a malformed
 from __future__ import annotations
 
 import os
-from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple
+else:
+    from .namedtuples import NamedTuple
 
 ENVIRONMENT_FILE = "/etc/provlight/environment"
 """Defaults of a host, written by whoever prepared it."""

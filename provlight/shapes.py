@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
+else:
+    from .namedtuples import NamedTuple
 
 
 class WireError(ValueError):

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from time import monotonic_ns, time_ns
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple, Type, Union, overload
 
 from . import capture
 from .context import innermost, leave
 from .data import Data
 from .files import EXTRA as FILES
 from .files import Files
-from .identity import Identity, checked, fresh
+from .identity import checked, fresh
 from .shapes import MAX_COLUMN, MAX_NAME, PARENT, PARENT_TRANSFORMATION, TASK_BEGIN, TASK_END, TASK_FAILED, TASK_USED
 from .workflow import Workflow, error_text, is_failure
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from contextvars import Token
+    from typing import Any, Dict, List, Optional, Sequence, Tuple, Type, Union, overload
 
-Given = Union[Data, Sequence[Data]]
+    from .identity import Identity
+
+    Given = Union[Data, Sequence[Data]]
 
 _WEIGHT = 240
 _NEW, _BEGUN, _ENDED, _ELSEWHERE = range(4)
@@ -112,11 +115,13 @@ class Task:
         """Record the end, as failed, with what the task generated nevertheless."""
         self._finish(TASK_FAILED, error_text(error), _as_data(data))
 
-    @overload
-    def used(self, __data: Data, *more: Data) -> None: ...
+    if TYPE_CHECKING:
 
-    @overload
-    def used(self, __tag: str, __attributes: Any) -> None: ...
+        @overload
+        def used(self, __data: Data, *more: Data) -> None: ...
+
+        @overload
+        def used(self, __tag: str, __attributes: Any) -> None: ...
 
     def used(self, __given: Union[Data, str], *more: Any) -> None:
         """Add what the task uses: ``Data``, or the tag of a set and its attributes.
@@ -132,11 +137,13 @@ class Task:
         else:
             self._misuse("used", "had ended when data were added")
 
-    @overload
-    def generated(self, __data: Data, *more: Data) -> None: ...
+    if TYPE_CHECKING:
 
-    @overload
-    def generated(self, __tag: str, __attributes: Any) -> None: ...
+        @overload
+        def generated(self, __data: Data, *more: Data) -> None: ...
+
+        @overload
+        def generated(self, __tag: str, __attributes: Any) -> None: ...
 
     def generated(self, __given: Union[Data, str], *more: Any) -> None:
         """Add to what the end will record: ``Data``, or the tag of a set and its attributes."""

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any, FrozenSet
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, FrozenSet
 
 PLAIN: FrozenSet[type] = frozenset((type(None), bool, int, float, str, bytes))
 """Types whose values are carried as they are. So are datetimes, but importing their module costs half a megabyte."""

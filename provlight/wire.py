@@ -23,9 +23,8 @@ from __future__ import annotations
 
 from array import array
 from itertools import chain
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
-from .columns import Column, Pool, decode_column
+from .columns import Pool, decode_column
 from .encoding import Encoder, make_tombstone
 from .envelope import MAX_SEQ, SHUFFLED, TOMBSTONE, VERSION, BatchTooLargeError, Envelope, frame, unframe, unseal
 from .files import EXTRA as FILES
@@ -57,6 +56,14 @@ from .shapes import (
     as_list,
     as_text,
 )
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
+
+    from .columns import Column
+else:
+    from .namedtuples import NamedTuple
 
 __all__ = [
     "FILES",

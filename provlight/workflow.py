@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import time
 from types import TracebackType
-from typing import Optional, Type, Union
 
 from . import capture, context
 from .shapes import MAX_NAME, WORKFLOW_BEGIN, WORKFLOW_END, WORKFLOW_FAILED
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Optional, Type, Union
 
 _WEIGHT = 160
 _NEW, _BEGUN, _ENDED = range(3)

@@ -6,7 +6,6 @@ import os
 import random
 import threading
 import time
-from typing import Any, Callable, Dict, Optional
 
 from provlight.report import Report
 from provlight.transport import Transport
@@ -14,6 +13,10 @@ from provlight.transport import Transport
 from .folder import ClientFolder, client_folders, remove_unfinished
 from .orphan import Adoption
 from .outbox import SpoolOutbox
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable, Dict, Optional
 
 LOOK_S = 10.0
 """Seconds between two looks for orphans, with up to a quarter of jitter."""

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-from typing import Set
 
 from provlight.forking import undisturbed
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Set
 
 _open: Set[int] = set()
 

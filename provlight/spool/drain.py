@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from typing import List, NamedTuple
 
 from provlight.report import Report
 from provlight.settings import Settings
@@ -11,6 +10,12 @@ from provlight.settings import Settings
 from .folder import ClientFolder, SpoolError, remove_unfinished
 from .inspection import SpoolInfo, folders
 from .orphan import Adoption
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import List, NamedTuple
+else:
+    from provlight.namedtuples import NamedTuple
 
 
 class _Silent(Report):

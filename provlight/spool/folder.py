@@ -9,10 +9,13 @@ import re
 import struct
 import time
 import zlib
-from typing import Dict, List, Mapping, Optional
 
 from .descriptors import close_file, open_file
 from .segment import SUFFIX
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Dict, List, Mapping, Optional
 
 try:
     import fcntl

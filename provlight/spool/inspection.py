@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from typing import List, NamedTuple, Optional
 
 from .descriptors import close_file, open_file
 from .folder import (
@@ -17,6 +16,12 @@ from .folder import (
     segment_firsts,
 )
 from .segment import SUFFIX, Segment
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import List, NamedTuple, Optional
+else:
+    from provlight.namedtuples import NamedTuple
 
 _DIRECTORY = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0)
 

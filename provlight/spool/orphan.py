@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from provlight.envelope import unseal
 from provlight.outbox import Entry, Outbox
@@ -16,6 +15,10 @@ from provlight.transport import Transport
 from .damage import UNREADABLE, lost_batch
 from .folder import ClientFolder
 from .segments import Segments
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable, Dict, List, Optional, Tuple
 
 STALL_S = 60.0
 """Seconds without an acknowledgement after which an orphan has to wait for the next look."""

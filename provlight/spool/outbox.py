@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence
 
 from provlight.outbox import Entry, Outbox
 from provlight.report import Report
@@ -15,6 +14,12 @@ from .descriptors import open_file
 from .folder import ClientFolder
 from .segment import Segment, make_entry, make_head
 from .segments import Segments
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence
+else:
+    from provlight.namedtuples import NamedTuple
 
 _RETRY_S = 30.0  # after a disk failed, until it is tried again
 _COMMIT_BYTES = 1 << 20  # written at once, at most

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-from typing import Any, Callable, List, Tuple
 
 from provlight.report import Report
 from provlight.settings import Settings
@@ -12,6 +11,10 @@ from provlight.transport import Transport
 
 from .adoption import Adopter
 from .outbox import Bounds, SpoolOutbox
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable, List, Tuple
 
 
 def make_spool(

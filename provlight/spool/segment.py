@@ -16,12 +16,15 @@ import os
 import struct
 import zlib
 from array import array
-from typing import Any, List, Optional
 
 from provlight.packing import pack, unpack
 from provlight.shapes import MAX_PAYLOAD, WireError
 
 from .descriptors import close_file, open_file
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, List, Optional
 
 MAGIC = b"PROVSPL1"
 SUFFIX = ".seg"

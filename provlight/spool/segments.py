@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 from bisect import bisect_right
-from typing import List, Optional
 
 from .segment import Segment
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import List, Optional
 
 
 class Segments:

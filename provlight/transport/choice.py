@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Callable, Optional
-
 from provlight.settings import Settings, read_credentials
 
 from . import Transport
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable, Optional
 
 
 def transport_maker(settings: Settings) -> Callable[[str], Transport]:

@@ -6,14 +6,18 @@ import contextlib
 import select
 import socket
 import time
-from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
 
 from provlight.wire import Ack, WireError, ack_topic, decode_ack, records_topic
 
 from . import Link, LinkError, PayloadTooLargeError, RefusedError, Transport, packets
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any, Dict, List, Optional, Tuple
+
     from .tls import Encryption
+
+    _Sockets = List[socket.socket]
 
 KEEP_ALIVE = 60
 """Seconds after which an idle connection is tested."""
@@ -273,9 +277,6 @@ class MqttLink(Link):
         self._in_flight_bytes -= self._in_flight.pop(packet_id, 0)
         if code >= 0x80:
             raise RefusedError("{} refuses messages: {}".format(self._where, packets.reason(code)))
-
-
-_Sockets = List[socket.socket]
 
 
 def _wait_for(readers: _Sockets, writers: _Sockets, timeout: float) -> Tuple[_Sockets, _Sockets, _Sockets]:

@@ -7,7 +7,12 @@ standard library is used: a full MQTT client would double the memory of a small 
 from __future__ import annotations
 
 import struct
-from typing import Dict, NamedTuple, Optional, Tuple, Union
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Dict, NamedTuple, Optional, Tuple, Union
+else:
+    from provlight.namedtuples import NamedTuple
 
 CONNECT, CONNACK, PUBLISH, PUBACK, SUBSCRIBE, SUBACK, PINGREQ, PINGRESP, DISCONNECT = 1, 2, 3, 4, 8, 9, 12, 13, 14
 

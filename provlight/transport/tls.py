@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import socket
 import ssl
-from typing import Any, Optional
 
 from . import LinkError, RefusedError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Optional
 
 
 class Encryption:
