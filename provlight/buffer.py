@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 
 from .shapes import SetShape
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, List, Optional, Set, Tuple
+    from typing import Any, Callable, Deque, List, Optional, Set, Tuple
 
     Entry = Tuple[Any, ...]
     """What a call set down: the items of :class:`~provlight.shapes.Record`, as a plain tuple because that is cheaper.
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     """
 
 _START_S = 5.0  # nobody needs so long to start the threads
+_LOOK_AGAIN_S = 5.0  # a finalizer that captures while the reader lies down is not heard
 _YIELD_S = 0.001
 _YIELD_EVERY = 64  # appends; so that a reader who waits for a disk that hangs costs 16 microseconds each
 
@@ -31,7 +33,7 @@ def whole(entry: Entry) -> Entry:
 
 
 class Buffer:
-    """Entries in the order of capture. Appending never waits for the network.
+    """Entries in the order of capture. Appending never waits for the network, and seldom for a lock.
 
     The reader leaves the processor to a burst of appends: it comes when the first entry has lingered, or when a quarter
     of the buffer is full. From one half on the reader is too far behind, and one append of 64 lets it run for a
@@ -44,42 +46,70 @@ class Buffer:
 
     def __init__(self, max_bytes: int, linger: float) -> None:
         self._max_bytes = max_bytes
-        self._plenty = max_bytes // 4
         self._crowded = max_bytes // 2
-        self._called = False  # the reader, because there is plenty
+        self._mark = max_bytes // 4  # beyond so many bytes an append has to look closer
         self._linger = linger
         # Reentrant, because a signal handler or a finalizer may capture while this thread holds the lock.
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
-        self._entries: List[Entry] = []
+        self._entries: Deque[Entry] = deque()
+        self._add = self._entries.append
+        # Exact within the lock. Threads that append at the same time may, before Python 3.10, lose an addition: it is
+        # an estimate anyway, and begins anew whenever the reader has taken everything.
         self._bytes = 0
-        self._first_at = 0.0
+        self._crowding = 0
+        self._taken = 0
+        self._taken_at = 0.0
+        self._idle = False  # the reader waits for a first entry
+        self._called = False  # the reader, because there is plenty
         self._urgent = False
         self._poked = False
         self._closed = False
-        self.appended = 0
         self.lost = 0
 
     def append(self, entry: Entry, weight: int) -> bool:
         """Set down an entry of about ``weight`` bytes. Returns False when it was dropped."""
-        with self._lock:  # a lock alone is cheaper to enter than its condition
+        size = self._bytes + weight
+        if size > self._mark:
+            return self._append_closely(entry, weight)
+        self._bytes = size
+        self._add(entry)
+        if self._idle:
+            self._wake()
+        return True
+
+    @property
+    def appended(self) -> int:
+        """How many entries were set down."""
+        with self._lock:
+            return self._taken + len(self._entries)
+
+    def _append_closely(self, entry: Entry, weight: int) -> bool:
+        """Append when there is plenty, or more."""
+        with self._lock:
             if self._closed or self._bytes + weight > self._max_bytes:
                 self.lost += 1
                 if self.lost == 1:
                     self._changed.notify()
                 return False
-            self._entries.append(entry)
+            self._add(entry)
             self._bytes += weight
-            self.appended += 1
-            if len(self._entries) == 1:
-                self._first_at = time.monotonic()
-                self._changed.notify()
-            elif self._bytes > self._plenty and not self._called:
+            if not self._called:
                 self._called = True
+                self._mark = self._crowded
                 self._changed.notify()
-        if self._bytes > self._crowded and not self.appended % _YIELD_EVERY:
-            time.sleep(_YIELD_S)
+        if self._bytes > self._crowded:
+            self._crowding += 1
+            if not self._crowding % _YIELD_EVERY:
+                time.sleep(_YIELD_S)
         return True
+
+    def _wake(self) -> None:
+        with self._lock:
+            if self._idle:
+                self._idle = False
+                self._taken_at = time.monotonic()
+                self._changed.notify()
 
     def take(self) -> Optional[Tuple[List[Entry], int, int]]:
         """Wait for a lingering entry, for plenty, urgency or :meth:`poke`; take everything there is.
@@ -89,17 +119,28 @@ class Buffer:
         """
         with self._changed:
             while not (self._entries or self.lost or self._closed or self._poked):
-                self._changed.wait()
-            while self._entries and self._bytes <= self._plenty and not (self._urgent or self._closed or self._poked):
-                remaining = self._first_at + self._linger - time.monotonic()
+                self._idle = True
+                if not self._entries:  # whoever appended before did not see that we wait
+                    self._changed.wait(_LOOK_AGAIN_S)
+            self._idle = False
+            while self._entries and not (self._called or self._urgent or self._closed or self._poked):
+                # From the last visit on: an entry that came since then has waited no longer.
+                remaining = self._taken_at + self._linger - time.monotonic()
                 if remaining <= 0:
                     break
                 self._changed.wait(remaining)
             if self._closed and not self._entries and not self.lost:
                 return None
             self._urgent = self._poked = self._called = False
-            taken, weight, lost = self._entries, self._bytes, self.lost
-            self._entries, self._bytes, self.lost = [], 0, 0
+            weight, lost = self._bytes, self.lost
+            take = self._entries.popleft
+            taken = [take() for _ in range(len(self._entries))]
+            self._bytes = 0 if not self._entries else max(0, self._bytes - weight)
+            self.lost = 0
+            self._taken += len(taken)
+            self._taken_at = time.monotonic()
+            if not self._closed:
+                self._mark = self._max_bytes // 4
             return taken, weight, lost
 
     def hurry(self) -> None:
@@ -118,6 +159,7 @@ class Buffer:
         """Take no more entries; the reader gets the rest, then None."""
         with self._changed:
             self._closed = True
+            self._mark = -1
             self._changed.notify()
 
 

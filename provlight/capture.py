@@ -234,7 +234,7 @@ def current() -> Capture:
 
 
 def _begin(settings: Optional[Settings]) -> Capture:
-    global _current, _declared, generation
+    global _current, _declared, generation, record
     with _making:
         if _current is None or settings is not None:
             used = settings or Settings()
@@ -247,20 +247,26 @@ def _begin(settings: Optional[Settings]) -> Capture:
                     used.complaints.append("{}; calls are not checked".format(error))
             made = Capture(used)
             if _current is None or settings is not None:  # a signal handler may have been here meanwhile
-                _current, _declared = made, known
+                _current, _declared, record = made, known, _record_first
                 generation += 1
         return _current
 
 
-def record(entry: Entry, weight: int) -> None:
-    """Set down an entry in this process's capture. Never waits, never raises for a delivery problem."""
-    capture = _current
-    if capture is None:
-        capture = _begin(None)
-    if capture.buffer is None:
-        capture.add_first(entry, weight)
-    else:
-        capture.buffer.append(entry, weight)
+def _record_first(entry: Entry, weight: int) -> Any:
+    """Set down an entry while this process's capture has no buffer yet, or never has one."""
+    global record
+    capture = current()
+    capture.add_first(entry, weight)
+    with _making:
+        if capture is _current and capture.buffer is not None:
+            record = capture.buffer.append
+
+
+record = _record_first
+"""Set down an entry in this process's capture. Never waits for the network, never raises for a delivery problem.
+
+A variable, because the way to the buffer is gone at each record.
+"""
 
 
 def declared() -> Optional[Declared]:
@@ -361,8 +367,9 @@ def _watch_exit() -> None:
 
 def _after_fork() -> None:
     """The child's records are its own: new identity, empty buffer, no thread yet. The parent sends what it captured."""
-    global _current, _making
+    global _current, _making, record
     _making = threading.RLock()  # the old one may be held by a thread that does not exist here
+    record = _record_first
     old = _current
     if old is not None:
         _current = Capture(old.settings)

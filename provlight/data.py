@@ -25,6 +25,7 @@ _SEQUENCES = (list, tuple)
 _MAX_KNOWN = 1024
 _NUMBERS = frozenset((type(None), bool, int, float))
 _known_shapes: Dict[Tuple[Any, ...], _Known] = {}
+_recent: Dict[str, Tuple[Tuple[Any, ...], _Known]] = {}  # of each tag that layout which came last
 _BASE_WEIGHT = 160
 _VALUE_WEIGHT = 32  # bytes that a number and its reference take
 _MAX_TEXT_SUM = 4 * MAX_TEXT
@@ -88,7 +89,13 @@ class Data:
                 kinds = set(map(type, values))
             if values or not attributes:
                 key = (tag, names, count, workflow_id, capture.generation)
-                known = _known_shapes.get(key)
+                recent = _recent.get(tag)
+                if recent is not None and recent[0] == key:  # cheaper than hashing so many names
+                    known: Optional[_Known] = recent[1]
+                else:
+                    known = _known_shapes.get(key)
+                    if known is not None:
+                        _recent[tag] = key, known
                 if known is not None:
                     shape, numeric, self.weight = known
                     if numeric is not None and not kinds <= _NUMBERS:
@@ -287,6 +294,7 @@ def _place_name(shape: SetShape, place: int) -> str:
 def _learn(key: Tuple[Any, ...], known: _Known) -> None:
     if len(_known_shapes) >= _MAX_KNOWN:
         _known_shapes.clear()
+        _recent.clear()
     _known_shapes[key] = known
 
 

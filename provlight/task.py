@@ -95,25 +95,25 @@ class Task:
         if self._state != _NEW:
             self._misuse("begin", "was begun twice")
             return self
-        used = _as_data(data)
-        if self._used:
-            used = self._used + used
-        self._state = _BEGUN
         self._began_ns = monotonic_ns()
-        self._begun_at = time_ns() // 1000
-        extras: Optional[Dict[str, Any]] = None
-        if self.parent is not None:
-            extras = {PARENT: self.parent[1], PARENT_TRANSFORMATION: self.parent[0]}
-        self._record(TASK_BEGIN, self._begun_at, "", self.dependencies, used, extras)
+        self._begun_at = now = time_ns() // 1000
+        if self.parent is None and not self._used:
+            self._record(TASK_BEGIN, now, "", self.dependencies, data)
+        else:
+            extras: Dict[str, Any] = {}
+            if self.parent is not None:
+                extras = {PARENT: self.parent[1], PARENT_TRANSFORMATION: self.parent[0]}
+            self._record_all(TASK_BEGIN, now, "", self.dependencies, self._used + _as_data(data), extras)
+        self._state = _BEGUN
         return self
 
     def end(self, data: Given = ()) -> None:
         """Record the end, with what the task generated."""
-        self._finish(TASK_END, "", _as_data(data))
+        self._finish(TASK_END, "", data)
 
     def fail(self, error: Union[BaseException, str], data: Given = ()) -> None:
         """Record the end, as failed, with what the task generated nevertheless."""
-        self._finish(TASK_FAILED, error_text(error), _as_data(data))
+        self._finish(TASK_FAILED, error_text(error), data)
 
     if TYPE_CHECKING:
 
@@ -133,7 +133,7 @@ class Task:
             self._used += given
         elif self._state == _BEGUN:
             if given:
-                self._record(TASK_USED, self._now(), "", (), given, None)
+                self._record_all(TASK_USED, self._now(), "", (), given, {})
         else:
             self._misuse("used", "had ended when data were added")
 
@@ -170,54 +170,72 @@ class Task:
         # The duration is right even when the wall clock was set in between.
         return self._begun_at + (monotonic_ns() - self._began_ns) // 1000
 
-    def _finish(self, kind: int, error: str, data: Tuple[Data, ...]) -> None:
+    def _finish(self, kind: int, error: str, data: Given) -> None:
         if self._state == _BEGUN:
-            now = self._now()
+            now = self._begun_at + (monotonic_ns() - self._began_ns) // 1000
         elif self._state == _NEW:
+            data = _as_data(data)  # whatever is wrong with them comes first
             self._misuse("end before begin", "was ended, not begun")
             now = time_ns() // 1000
         else:
             self._misuse("end", "was ended twice" if self._state == _ENDED else "was begun by another process")
             return
+        if self._generated:
+            self._record_all(kind, now, error, (), self._generated + _as_data(data), {})
+        else:
+            self._record(kind, now, error, (), data)
         self._state = _ENDED
-        self._record(kind, now, error, (), self._generated + data if self._generated else data, None)
 
-    def _record(
+    def _record(self, kind: int, time_us: int, error: str, dependencies: Tuple[Identity, ...], given: Given) -> None:
+        if type(given) is list and len(given) == 1:  # what nearly every call does
+            (only,) = given
+            if type(only) is Data and not only.files:
+                capture.record(
+                    (
+                        kind,
+                        self.workflow,
+                        self.transformation,
+                        self.id,
+                        time_us,
+                        dependencies,
+                        error,
+                        only.shape,
+                        only.values,
+                    ),
+                    _WEIGHT + only.weight,
+                )
+                return
+        self._record_all(kind, time_us, error, dependencies, _as_data(given), {})
+
+    def _record_all(
         self,
         kind: int,
         time_us: int,
         error: str,
         dependencies: Tuple[Identity, ...],
         data: Tuple[Data, ...],
-        extras: Optional[Dict[str, Any]],
+        extras: Dict[str, Any],
     ) -> None:
-        if len(data) == 1 and extras is None and not data[0].files:  # what nearly every call does
-            (only,) = data
-            capture.record(
-                (
-                    kind,
-                    self.workflow,
-                    self.transformation,
-                    self.id,
-                    time_us,
-                    dependencies,
-                    error,
-                    only.shape,
-                    only.values,
-                ),
-                _WEIGHT + only.weight,
-            )
-            return
         weight = _WEIGHT
         sets = []
         for item in data:
             weight += item.weight
             sets.append((item.shape, item.values))
             if item.files:
-                extras = extras or {}
                 extras[FILES] = Files([one for each in data for one in each.files])
         capture.record(
-            (kind, self.workflow, self.transformation, self.id, time_us, dependencies, error, sets, extras), weight
+            (
+                kind,
+                self.workflow,
+                self.transformation,
+                self.id,
+                time_us,
+                dependencies,
+                error,
+                sets,
+                extras or None,
+            ),
+            weight,
         )
 
     def _misuse(self, kind: str, what: str) -> None:
