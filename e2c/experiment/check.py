@@ -120,10 +120,10 @@ def _dataflows(scenario: Scenario, problems: Sequence[Problem]) -> tuple[Sequenc
     refused = any(problem.path == ".".join(SPECIFICATION) and problem.severity == "error" for problem in problems)
     if declared is None or folder is None or not folder.is_dir() or refused:
         return (), []
-    from e2c.provenance import dataflow
+    from e2c.provenance import specification
 
     try:
-        return dataflow.evaluate(folder / declared.dataflow_spec, DATAFLOW_LIMIT_S), []
+        return specification.evaluate(folder / declared.dataflow_spec, DATAFLOW_LIMIT_S), []
     except DataflowError as error:
         why = f": {error.why}" if error.why else ""
         message = f"dataflow_spec {declared.dataflow_spec!r}: {error.what}{why}"

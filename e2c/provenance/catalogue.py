@@ -10,61 +10,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
+from e2c.provenance import schema
 from e2c.provenance.columns import moment
-from e2c.provenance.connections import rows
-from e2c.provenance.dataflow import NUMERIC, TEXT, TYPES, Attribute, Dataflow, DataSet
-from e2c.provenance.folder import READER
-from e2c.provenance.names import SCHEMA, free, identifier, literal, qualified, quoted
+from e2c.provenance.dataflow import TYPES, Attribute, Dataflow, DataSet, Extractor, same
+from e2c.provenance.definitions import Definitions
+from e2c.provenance.names import free, identifier, literal, qualified, quoted
+from e2c.provenance.set_tables import SQL_TYPES, Column, ExtractorColumn, Flow, SetTable
 
-SQL_TYPES = {NUMERIC: "DOUBLE", TEXT: "TEXT"}
-"""SQL type of each storage type."""
-
-
-@dataclass
-class Column:
-    """An attribute and the column that holds it."""
-
-    id: int
-    name: str
-    storage: str  # NUMERIC or TEXT
-    column: str
-
-
-@dataclass
-class SetTable:
-    """A set and its table."""
-
-    id: int
-    tag: str
-    table: str
-    view: str | None
-    declared: bool
-    columns: list[Column] = field(default_factory=list)  # in the declared order
-    task_columns: dict[str, str] = field(default_factory=dict)  # by transformation; producers first
-    taken: set[str] = field(default_factory=lambda: {"id"})
-
-    def find(self, name: str) -> Column | None:
-        """The attribute of this name, whatever its case."""
-        exact = next((column for column in self.columns if column.name == name), None)
-        lower = name.lower()
-        return exact or next((column for column in self.columns if column.name.lower() == lower), None)
-
-
-@dataclass
-class Flow:
-    """A dataflow in its present version."""
-
-    id: int
-    tag: str
-    version: int
-    declared: bool
-    schema: str | None
-    digest: str | None = None
-    transformations: dict[str, tuple[int, bool]] = field(default_factory=dict)  # tag -> id, declared
-    sets: dict[str, SetTable] = field(default_factory=dict)
+__all__ = ["SQL_TYPES", "Catalogue", "Column", "Flow", "SetTable"]
 
 
 class Catalogue:
@@ -74,9 +29,9 @@ class Catalogue:
     """
 
     def __init__(self, connection: Any) -> None:
-        self._connection = connection
+        self._definitions = Definitions(connection)
         self.flows: dict[str, Flow] = {}
-        self._next: dict[str, int] = {}
+        self._followed: list[tuple[int, int]] = []
         self._load()
 
     # ------------------------------------------------------------------------------------------------ looking up
@@ -103,11 +58,11 @@ class Catalogue:
         tag = tag.lower()
         known = flow.transformations.get(tag)
         if known is None:
-            number = self._insert("data_transformation", df_id=flow.id, tag=tag, declared=declared)
+            number = self._definitions.insert("data_transformation", df_id=flow.id, tag=tag, declared=declared)
             flow.transformations[tag] = number, declared
             return number
         if declared and not known[1]:
-            self._execute(f'UPDATE "public".data_transformation SET declared = true WHERE id = {known[0]}')
+            self._definitions.update("data_transformation", known[0], declared=True)
             flow.transformations[tag] = known[0], True
         return known[0]
 
@@ -131,228 +86,292 @@ class Catalogue:
             self._add_attribute(table, attribute)
         self._remake_views(flow, table)
 
+    def followed(self) -> list[tuple[int, int]]:
+        """Sets, each with a transformation that uses it, that were tied since this was asked last."""
+        told, self._followed = self._followed, []
+        return told
+
+    def remake_views(self) -> None:
+        """Make the views of all sets anew, from what the tables say."""
+        for flow in self.flows.values():
+            for table in flow.sets.values():
+                self._remake_views(flow, table)
+
     # ----------------------------------------------------------------------------------------------- declaring
 
     def declare(self, dataflow: Dataflow) -> Flow:
-        """Enter a declared dataflow. The same declaration again changes nothing; a different one is a new version."""
+        """Enter a declared dataflow. The same declaration again changes nothing; a different one is a new version.
+
+        Nothing is ever taken away: what a version no longer declares keeps its tables, columns and rows.
+        """
         flow = self.flows.get(dataflow.tag)
         if flow is None:
             flow = self._add_flow(dataflow.tag, dataflow)
-        elif flow.digest == dataflow.digest:
-            return flow
+        elif flow.declared and same(dataflow, flow.digest, flow.definition):
+            if not _lacks(flow, dataflow):
+                return flow
         else:
-            flow.version = self._add_version(flow, dataflow)
+            self._add_version(flow, dataflow)
             if not flow.declared:
-                flow.schema = self._make_schema(flow.tag)
-                self._execute(
-                    f'UPDATE "public".dataflow SET declared = true, schema_name = {literal(flow.schema)} '
-                    f"WHERE id = {flow.id}"
-                )
-                flow.declared = True
-        flow.digest = dataflow.digest
-        for transformation in dataflow.transformations:
-            number = self.transformation(flow, transformation.tag, declared=True)
-            for program in transformation.programs:
+                flow.schema, flow.declared = self._make_schema(flow.tag), True
+                self._definitions.update("dataflow", flow.id, declared=True, schema_name=flow.schema)
+        for step in dataflow.transformations:
+            number = self.transformation(flow, step.tag, declared=True)
+            for program in step.programs:
                 self._add_program(flow, number, program.name, program.path)
-        declarations = [(step.tag, item) for step in dataflow.transformations for item in step.sets]
-        for _, item in declarations:
-            if item.tag not in flow.sets:
-                self._add_set(flow, item.tag, declared=True)
-        # Producers first, which is the order of the task columns of a view.
-        for step, item in sorted(declarations, key=lambda pair: not pair[1].output):
-            self._declare_set(flow, step, item)
-        for table in {item.tag: flow.sets[item.tag] for _, item in declarations}.values():
-            self._remake_views(flow, table)
+        pairs = [(step.tag, item) for step in dataflow.transformations for item in step.sets]
+        for _, item in pairs:
+            table = flow.sets.get(item.tag) or self._add_set(flow, item.tag, declared=True)
+            if not table.declared:
+                self._definitions.update("data_set", table.id, declared=True)
+                table.declared = True
+        for tag, item in sorted(pairs, key=lambda pair: not pair[1].output):  # a producer's row is completed later
+            self._link(flow, flow.sets[item.tag], tag, item)
+        for _, item in pairs:
+            self._declare_extractors(flow.sets[item.tag], item)
+        for tag, attributes in dataflow.attributes().items():
+            self._declare_attributes(flow.sets[tag], attributes)
+            self._remake_views(flow, flow.sets[tag])
         return flow
 
-    def _declare_set(self, flow: Flow, transformation: str, item: DataSet) -> None:
-        table = flow.sets[item.tag]
-        if not table.declared:
-            self._execute(f'UPDATE "public".data_set SET declared = true WHERE id = {table.id}')
-            table.declared = True
-        if transformation not in table.task_columns:
-            self._attach(flow, table, transformation, item.output, item.dependency)
-        if not item.attributes or item.dependency is not None:
-            return  # the producer's attributes count
-        former = {column.name: column for column in table.columns}
+    def _link(self, flow: Flow, table: SetTable, step: str, item: DataSet) -> None:
+        """Tie a set to a transformation that makes or uses it, unless it is."""
+        if step not in table.task_columns:
+            self._attach(flow, table, step, item.output, item.dependency)
+            return
+        number, name = flow.transformations[step][0], table.task_columns[step]
+        if item.output:
+            where = f"previous_dt_id = {number}"
+        elif item.dependency is None:
+            where = f"next_dt_id = {number}"
+        else:
+            where = f"next_dt_id = {number} AND previous_dt_id = {flow.transformations[item.dependency][0]}"
+        if not self._definitions.rows(f'SELECT 1 FROM "public".data_dependency WHERE ds_id = {table.id} AND {where}'):
+            self._depend(flow, table, number, name, item.output, item.dependency)
+            table.add_task_column(step, name, item.output)
+
+    def _declare_attributes(self, table: SetTable, attributes: Sequence[Attribute]) -> None:
+        """Bring the columns into the declared order, taking up those of earlier versions."""
+        former = table.columns + table.retired
         table.columns = []
-        for attribute in item.attributes:
-            column = former.pop(attribute.name, None)
-            if column is not None and column.storage == TYPES[attribute.type]:
-                self._execute(
-                    f'UPDATE "public".attribute SET ordinal = {len(table.columns) + 1}, '
-                    f"type = {literal(attribute.type)} WHERE id = {column.id}"
-                )
-                table.columns.append(column)
+        for attribute in attributes:
+            column = _column_for(attribute, former)
+            if column is None:
+                self._add_attribute(table, attribute)
                 continue
-            if column is not None:  # another type: old values stay where they are
-                former[attribute.name] = column
-            self._add_attribute(table, attribute)
-        for column in former.values():
-            self._execute(f'UPDATE "public".attribute SET ordinal = NULL WHERE id = {column.id}')
+            former.remove(column)
+            column.name = attribute.name
+            column.extractor = _extractor_id(table, attribute)
+            table.columns.append(column)
+            self._definitions.update(
+                "attribute",
+                column.id,
+                ordinal=len(table.columns),
+                name=attribute.name,
+                type=attribute.type,
+                extractor_id=column.extractor,
+            )
+        for column in former:
+            self._definitions.update("attribute", column.id, ordinal=None)
+        table.retired = former
+
+    def _declare_extractors(self, table: SetTable, item: DataSet) -> None:
+        for extractor in item.extractors:
+            known = table.extractors.get(extractor.tag)
+            if known is None:
+                self._add_extractor(table, extractor)
+            else:
+                kinds = {"cartridge": extractor.cartridge, "extension": extractor.extension}
+                self._definitions.update("extractor", known.id, **kinds)
+        for one in item.combinations:
+            ends = [table.extractors[tag].id for tag in (one.outer, one.inner)]
+            self._definitions.execute(
+                f'DELETE FROM "public".extractor_combination WHERE ds_id = {table.id} '
+                f"AND outer_ext_id = {ends[0]} AND inner_ext_id = {ends[1]}"
+            )
+            self._definitions.insert(
+                "extractor_combination",
+                ds_id=table.id,
+                outer_ext_id=ends[0],
+                inner_ext_id=ends[1],
+                keys=one.keys,
+                key_types=one.key_types,
+            )
 
     # ------------------------------------------------------------------------------------------------- adding
 
     def _add_flow(self, tag: str, dataflow: Dataflow | None) -> Flow:
-        schema = self._make_schema(tag) if dataflow is not None else None
-        number = self._insert("dataflow", tag=tag, declared=dataflow is not None, schema_name=schema)
-        flow = Flow(number, tag, 0, dataflow is not None, schema)
-        flow.version = self._add_version(flow, dataflow)
-        self.flows[tag] = flow
+        made = self._make_schema(tag) if dataflow is not None else None
+        number = self._definitions.insert("dataflow", tag=tag, declared=dataflow is not None, schema_name=made)
+        flow = self.flows[tag] = Flow(number, tag, 0, dataflow is not None, made)
+        self._add_version(flow, dataflow)
         return flow
 
-    def _add_version(self, flow: Flow, dataflow: Dataflow | None) -> int:
-        version = self._number("dataflow_version")
-        digest, definition = (dataflow.digest, dataflow.document) if dataflow else (None, None)
-        self._execute(
-            f'INSERT INTO "public".dataflow_version VALUES ({version}, {flow.id}, {literal(digest)}, '
-            f"{literal(definition)}, {moment(time.time_ns() // 1000)})"
+    def _add_version(self, flow: Flow, dataflow: Dataflow | None) -> None:
+        flow.digest, flow.definition = (dataflow.digest, dataflow.document) if dataflow else (None, None)
+        flow.version = self._definitions.insert(
+            "dataflow_version", "version", df_id=flow.id, digest=flow.digest, definition=flow.definition
         )
-        return version
+        now = moment(time.time_ns() // 1000)
+        self._definitions.execute(
+            f'UPDATE "public".dataflow_version SET created = {now} WHERE version = {flow.version}'
+        )
 
     def _add_program(self, flow: Flow, transformation: int, name: str, path: str) -> None:
         where = f"df_id = {flow.id} AND name = {literal(name)} AND path = {literal(path)}"
-        found = self._rows(f'SELECT id FROM "public".program WHERE {where}')
-        number = found[0][0] if found else self._insert("program", df_id=flow.id, name=name, path=path)
+        found = self._definitions.rows(f'SELECT id FROM "public".program WHERE {where}')
+        number = found[0][0] if found else self._definitions.insert("program", df_id=flow.id, name=name, path=path)
         use = f"dt_id = {transformation} AND program_id = {number}"
-        if not self._rows(f'SELECT 1 FROM "public".use_program WHERE {use}'):
-            self._execute(f'INSERT INTO "public".use_program VALUES ({transformation}, {number})')
+        if not self._definitions.rows(f'SELECT 1 FROM "public".use_program WHERE {use}'):
+            self._definitions.add("use_program", dt_id=transformation, program_id=number)
 
     def _add_set(self, flow: Flow, tag: str, declared: bool) -> SetTable:
-        taken = self._taken()
+        taken = self._definitions.tables()
         table = free(f"ds_{identifier(tag)}", taken)
         view = identifier(tag) if identifier(tag) not in taken | {table} else None
-        number = self._insert("data_set", df_id=flow.id, tag=tag, declared=declared, table_name=table, view_name=view)
-        self._execute(f"CREATE TABLE {qualified(table)} (id INTEGER NOT NULL)")
-        self._grant(qualified(table))
+        number = self._definitions.insert(
+            "data_set", df_id=flow.id, tag=tag, declared=declared, table_name=table, view_name=view
+        )
+        self._definitions.execute(f"CREATE TABLE {qualified(table)} (id INTEGER NOT NULL)")
+        self._definitions.grant(qualified(table))
         flow.sets[tag] = SetTable(number, tag, table, view, declared)
         return flow.sets[tag]
 
     def _attach(self, flow: Flow, table: SetTable, tag: str, output: bool, dependency: str | None = None) -> str:
         name = free(f"{identifier(tag)}_task_id", table.taken)
-        self._execute(f"ALTER TABLE {qualified(table.table)} ADD COLUMN {quoted(name)} INTEGER")
-        number = self.transformation(flow, tag)
-        if output:
-            self._insert("data_dependency", previous_dt_id=number, ds_id=table.id, previous_column=name)
-        elif dependency is None:
-            self._insert("data_dependency", next_dt_id=number, ds_id=table.id, next_column=name)
-        else:
-            self._follow(table, flow.transformations[dependency][0], number, name)
-        table.task_columns[tag] = name
-        table.taken.add(name)
+        self._add_column(table, name, "INTEGER")
+        self._depend(flow, table, self.transformation(flow, tag), name, output, dependency)
+        table.add_task_column(tag, name, output)
         return name
 
-    def _follow(self, table: SetTable, previous: int, following: int, name: str) -> None:
-        """The set goes on from one transformation to another: complete its row, or add one."""
-        ends = f"previous_dt_id = {previous} AND next_dt_id IS NULL AND ds_id = {table.id}"
-        ((number,),) = self._rows(f'SELECT min(id) FROM "public".data_dependency WHERE {ends}')
-        if number is None:
-            self._insert(
-                "data_dependency", previous_dt_id=previous, next_dt_id=following, ds_id=table.id, next_column=name
-            )
+    def _depend(
+        self, flow: Flow, table: SetTable, number: int, name: str, output: bool, dependency: str | None
+    ) -> None:
+        """Note that a transformation makes a set, uses it, or takes it from another one."""
+        insert, update = self._definitions.insert, self._definitions.update
+        if not output:
+            self._followed.append((table.id, number))
+        if output:
+            insert("data_dependency", previous_dt_id=number, ds_id=table.id, previous_column=name)
+        elif dependency is None:
+            insert("data_dependency", next_dt_id=number, ds_id=table.id, next_column=name)
         else:
-            self._execute(
-                f'UPDATE "public".data_dependency SET next_dt_id = {following}, next_column = {literal(name)} '
-                f"WHERE id = {number}"
-            )
+            previous = flow.transformations[dependency][0]
+            ends = f"previous_dt_id = {previous} AND next_dt_id IS NULL AND ds_id = {table.id}"
+            ((row,),) = self._definitions.rows(f'SELECT min(id) FROM "public".data_dependency WHERE {ends}')
+            if row is None:
+                insert("data_dependency", previous_dt_id=previous, next_dt_id=number, ds_id=table.id, next_column=name)
+            else:
+                update("data_dependency", row, next_dt_id=number, next_column=name)
 
     def _add_attribute(self, table: SetTable, attribute: Attribute) -> None:
         storage = TYPES[attribute.type]
         name = free(identifier(attribute.name), table.taken)
-        number = self._insert(
+        extractor = _extractor_id(table, attribute)
+        number = self._definitions.insert(
             "attribute",
             ds_id=table.id,
+            extractor_id=extractor,
             name=attribute.name,
             type=attribute.type,
             ordinal=len(table.columns) + 1,
             column_name=name,
         )
-        self._execute(f"ALTER TABLE {qualified(table.table)} ADD COLUMN {quoted(name)} {SQL_TYPES[storage]}")
-        table.columns.append(Column(number, attribute.name, storage, name))
+        self._add_column(table, name, SQL_TYPES[storage])
+        table.columns.append(Column(number, attribute.name, storage, name, extractor))
         table.taken.add(name)
 
+    def _add_extractor(self, table: SetTable, extractor: Extractor) -> None:
+        column = table.free_extractor_column(extractor.tag)
+        view = free(f"ext_{identifier(extractor.tag)}", self._definitions.tables())
+        number = self._definitions.insert(
+            "extractor",
+            ds_id=table.id,
+            tag=extractor.tag,
+            cartridge=extractor.cartridge,
+            extension=extractor.extension,
+            column_name=column,
+            view_name=view,
+        )
+        self._add_column(table, column, "TEXT")
+        table.add_extractor(ExtractorColumn(number, extractor.tag, column, view))
+        # Its definition follows with those of the set; until then its name must not be taken.
+        self._definitions.execute(f"CREATE VIEW {qualified(view)} AS SELECT id FROM {qualified(table.table)}")
+
+    def _add_column(self, table: SetTable, name: str, kind: str) -> None:
+        self._definitions.execute(f"ALTER TABLE {qualified(table.table)} ADD COLUMN {quoted(name)} {kind}")
+
     def _remake_views(self, flow: Flow, table: SetTable) -> None:
-        names = ["id", *table.task_columns.values(), *(column.column for column in table.columns)]
-        select = f"SELECT {', '.join(quoted(name) for name in names)} FROM {qualified(table.table)}"
         views = [qualified(table.view)] if table.view else []
         if flow.schema:
-            views.append(qualified(identifier(table.tag), flow.schema))
-        for view in views:
-            self._execute(f"CREATE OR REPLACE VIEW {view} AS {select}")
-            self._grant(view)
+            views.append(qualified(flow.view_names()[table.tag], flow.schema))
+        made = [(view, table.query()) for view in views]
+        made += [(qualified(one.view), table.extractor_query(one)) for one in table.extractors.values()]
+        for view, query in made:
+            self._definitions.execute(f"CREATE OR REPLACE VIEW {view} AS {query}")
+            self._definitions.grant(view)
 
     def _make_schema(self, tag: str) -> str:
-        taken = {name for (name,) in self._rows("SELECT name FROM sys.schemas")}
-        schema = free(identifier(tag), taken)
-        self._execute(f"CREATE SCHEMA {quoted(schema)}")
-        return schema
+        name = free(identifier(tag), self._definitions.schemas())
+        self._definitions.execute(f"CREATE SCHEMA {quoted(name)}")
+        return name
 
     # -------------------------------------------------------------------------------------------------- loading
 
     def _load(self) -> None:
+        select = self._definitions.rows
         by_id: dict[int, Flow] = {}
-        for number, tag, declared, schema in self._rows("SELECT id, tag, declared, schema_name FROM dataflow"):
-            by_id[number] = self.flows[tag] = Flow(number, tag, 0, declared, schema)
-        versions = self._rows("SELECT version, df_id, digest FROM dataflow_version ORDER BY version")
-        for version, flow, digest in versions:
-            by_id[flow].version, by_id[flow].digest = version, digest
+        for number, tag, declared, own in select("SELECT id, tag, declared, schema_name FROM dataflow ORDER BY id"):
+            by_id[number] = self.flows[tag] = Flow(number, tag, 0, declared, own)
+        versions = select("SELECT version, df_id, digest, definition FROM dataflow_version ORDER BY version")
+        for version, number, digest, definition in versions:
+            flow = by_id[number]
+            flow.version, flow.digest, flow.definition = version, digest, definition
         tags: dict[int, str] = {}
-        for number, flow, tag, declared in self._rows("SELECT id, df_id, tag, declared FROM data_transformation"):
-            by_id[flow].transformations[tag] = number, declared
+        for number, df_id, tag, declared in select("SELECT id, df_id, tag, declared FROM data_transformation"):
+            by_id[df_id].transformations[tag] = number, declared
             tags[number] = tag
         tables: dict[int, SetTable] = {}
-        for number, flow, tag, declared, table, view in self._rows(
-            "SELECT id, df_id, tag, declared, table_name, view_name FROM data_set"
+        reserved = schema.names()
+        for number, df_id, tag, declared, table, view in select(
+            "SELECT id, df_id, tag, declared, table_name, view_name FROM data_set ORDER BY id"
         ):
-            tables[number] = by_id[flow].sets[tag] = SetTable(number, tag, table, view, declared)
-        producers, consumers = [], []
-        for table, previous, following, produced, consumed in self._rows(
+            if view in reserved:  # a table of this version has the name that an earlier one left to the set
+                self._definitions.update("data_set", number, view_name=None)
+                view = None
+            tables[number] = by_id[df_id].sets[tag] = SetTable(number, tag, table, view, declared)
+        for number, previous, following, produced, consumed in select(
             "SELECT ds_id, previous_dt_id, next_dt_id, previous_column, next_column FROM data_dependency ORDER BY id"
         ):
             if produced is not None:
-                producers.append((table, tags[previous], produced))
+                tables[number].add_task_column(tags[previous], produced, True)
             if consumed is not None:
-                consumers.append((table, tags[following], consumed))
-        for table, tag, name in producers + consumers:
-            tables[table].task_columns[tag] = name
-            tables[table].taken.add(name)
-        for number, table, name, kind, ordinal, column in self._rows(
-            "SELECT id, ds_id, name, type, ordinal, column_name FROM attribute ORDER BY ordinal"
+                tables[number].add_task_column(tags[following], consumed, False)
+        for number, ds_id, tag, column, view in select(
+            "SELECT id, ds_id, tag, column_name, view_name FROM extractor WHERE column_name IS NOT NULL ORDER BY id"
         ):
-            tables[table].taken.add(column)
-            if ordinal is not None:
-                tables[table].columns.append(Column(number, name, TYPES[kind], column))
+            tables[ds_id].add_extractor(ExtractorColumn(number, tag, column, view))
+        for number, ds_id, name, kind, ordinal, column, extractor in select(
+            "SELECT id, ds_id, name, type, ordinal, column_name, extractor_id FROM attribute ORDER BY ordinal, id"
+        ):
+            found = Column(number, name, TYPES[kind], column, extractor)
+            tables[ds_id].taken.add(column)
+            (tables[ds_id].columns if ordinal is not None else tables[ds_id].retired).append(found)
 
-    def _taken(self) -> set[str]:
-        return {
-            name
-            for (name,) in self._rows(
-                "SELECT t.name FROM sys.tables AS t JOIN sys.schemas AS s ON s.id = t.schema_id "
-                f"WHERE s.name = {literal(SCHEMA)}"
-            )
-        }
 
-    def _number(self, table: str) -> int:
-        if table not in self._next:
-            key = "version" if table == "dataflow_version" else "id"
-            self._next[table] = (self._rows(f"SELECT max({key}) FROM {qualified(table)}")[0][0] or 0) + 1
-        number = self._next[table]
-        self._next[table] += 1
-        return number
+def _lacks(flow: Flow, dataflow: Dataflow) -> bool:
+    """Whether extractors are declared that an earlier version of this program has not stored."""
+    items = [item for step in dataflow.transformations for item in step.sets]
+    return any(extractor.tag not in flow.sets[item.tag].extractors for item in items for extractor in item.extractors)
 
-    def _insert(self, table: str, **values: str | int | bool | None) -> int:
-        number = self._number(table)
-        names = ", ".join(quoted(name) for name in ("id", *values))
-        shown = ", ".join(literal(value) for value in (number, *values.values()))
-        self._execute(f"INSERT INTO {qualified(table)} ({names}) VALUES ({shown})")
-        return number
 
-    def _grant(self, target: str) -> None:
-        # CREATE OR REPLACE makes a new view without the grants of the old one; tables are granted once.
-        self._execute(f"GRANT SELECT ON {target} TO {READER}")
+def _column_for(attribute: Attribute, former: Sequence[Column]) -> Column | None:
+    """The column of earlier versions that takes the attribute's values; the name's case does not count."""
+    fitting = [column for column in former if column.storage == TYPES[attribute.type]]
+    named = [column for column in fitting if column.name == attribute.name]
+    lower = attribute.name.lower()
+    return next(iter(named), None) or next((one for one in fitting if one.name.lower() == lower), None)
 
-    def _execute(self, statement: str) -> None:
-        self._connection.cursor().execute(statement)
 
-    def _rows(self, statement: str) -> list[tuple[Any, ...]]:
-        return rows(self._connection, statement)
+def _extractor_id(table: SetTable, attribute: Attribute) -> int | None:
+    return table.extractors[attribute.extractor].id if attribute.extractor is not None else None

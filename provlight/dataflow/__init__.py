@@ -17,15 +17,8 @@ Example::
 ``dfa_lib_python`` of DfAnalyzer, whose module names a specification may use instead.
 """
 
-from .declarations import (
-    Attribute,
-    Dataflow,
-    DataSet,
-    Extractor,
-    Program,
-    Set,
-    Transformation,
-)
+from .attributes import Attribute, Extractor, Program
+from .declarations import Dataflow, DataSet, Set, Transformation
 from .kinds import AttributeType, ExtractorCartridge, ExtractorExtension, SetType
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""Dataflow, transformations, sets, attributes, extractors and programs.
+"""Dataflow, transformations and sets.
 
 A set is copied when it is given to a transformation, and a transformation when it is given to a dataflow: published
 specifications turn one transformation's output set into the next one's input by changing the same object.
@@ -7,15 +7,10 @@ The JSON is the one DfAnalyzer's service reads at ``/pde/dataflow/json``.
 
 from __future__ import annotations
 
-from enum import Enum
-from typing import Any, Dict, List, Sequence, Type, TypeVar
+from typing import Any, List, Sequence, Union
 
-from .kinds import AttributeType, ExtractorCartridge, ExtractorExtension, SetType
-
-Specification = Dict[str, Any]
-
-_E = TypeVar("_E", bound=Enum)
-_T = TypeVar("_T")
+from .attributes import Attribute, Extractor, Program, Specification, checked_tag, chosen, listed
+from .kinds import AttributeType, SetType
 
 _saved: List["Dataflow"] = []
 
@@ -25,116 +20,12 @@ def saved() -> List["Dataflow"]:
     return list(_saved)
 
 
-def _tag(value: Any, what: str) -> str:
-    if not isinstance(value, str) or not value.strip():
-        raise TypeError("the tag of {} must be a text that is not empty, not {!r}".format(what, value))
-    return value.strip().lower()
-
-
-def _choice(value: Any, kind: Type[_E], what: str) -> _E:
-    if isinstance(value, kind):
-        return value
-    for member in kind:
-        if isinstance(value, str) and value.upper() == member.value:
-            return member
-    names = ", ".join(member.name for member in kind)
-    raise TypeError("{} must be a {} ({}), not {!r}".format(what, kind.__name__, names, value))
-
-
-def _items(values: Any, kind: Type[_T], what: str) -> List[_T]:
-    if not isinstance(values, (list, tuple)):
-        raise TypeError("{} must be a list, not {!r}".format(what, values))
-    for value in values:
-        if not isinstance(value, kind):
-            raise TypeError("{} must hold {} objects, not {!r}".format(what, kind.__name__, value))
-    return list(values)
-
-
-class Attribute:
-    """One column of a set.
-
-    Args:
-        name: name of the column.
-        type: an :class:`AttributeType` or its name.
-    """
-
-    def __init__(self, name: str, type: AttributeType) -> None:
-        if not isinstance(name, str) or not name.strip():
-            raise TypeError("the name of an attribute must be a text that is not empty, not {!r}".format(name))
-        self.name = name.strip()
-        self._type = _choice(type, AttributeType, "the type of attribute {!r}".format(name))
-
-    @property
-    def type(self) -> str:
-        """Name of the type."""
-        return str(self._type.value)
-
-    @type.setter
-    def type(self, value: AttributeType) -> None:
-        self._type = _choice(value, AttributeType, "the type of attribute {!r}".format(self.name))
-
-    def get_specification(self) -> Specification:
-        """The JSON object of the attribute."""
-        return {"name": self.name, "type": self.type}
-
-
-class Extractor:
-    """How the attributes of a set are drawn from raw data files.
-
-    Args:
-        tag: name of the extractor.
-        cartridge: extraction or indexing.
-        extension: what it reads or builds.
-    """
-
-    def __init__(self, tag: str, cartridge: ExtractorCartridge, extension: ExtractorExtension) -> None:
-        self._tag = _tag(tag, "an extractor")
-        self._cartridge = _choice(cartridge, ExtractorCartridge, "the cartridge of an extractor")
-        self._extension = _choice(extension, ExtractorExtension, "the extension of an extractor")
-
-    @property
-    def tag(self) -> str:
-        """Name of the extractor, in lower case."""
-        return self._tag
-
-    @property
-    def cartridge(self) -> str:
-        """Name of the cartridge."""
-        return str(self._cartridge.value)
-
-    @property
-    def extension(self) -> str:
-        """Name of the extension."""
-        return str(self._extension.value)
-
-    def get_specification(self) -> Specification:
-        """The JSON object of the extractor."""
-        return {"tag": self.tag, "cartridge": self.cartridge, "extension": self.extension}
-
-
-class Program:
-    """A program that a transformation runs.
-
-    Args:
-        name: its name.
-        path: where it is.
-    """
-
-    def __init__(self, name: str, path: str) -> None:
-        self.name = _text(name, "the name of a program")
-        self.path = _text(path, "the path of a program")
-
-    def get_specification(self) -> Specification:
-        """The JSON object of the program."""
-        return {"name": self.name, "path": self.path}
-
-
 class DataSet:
     """A set that a transformation reads or writes. Also known as ``Set``.
 
     Args:
         tag: name of the set; in lower case from then on.
-        set_type: whether it is read or written.
+        type: whether it is read or written: a :class:`SetType`.
         attributes: its columns, in order.
         extractors: how they are drawn from raw data files.
         dependency: tag of the transformation that wrote it, for a set that is read.
@@ -143,16 +34,17 @@ class DataSet:
     def __init__(
         self,
         tag: str,
-        set_type: SetType,
+        type: Any,
         attributes: Sequence[Attribute] = (),
         extractors: Sequence[Extractor] = (),
         dependency: str = "",
     ) -> None:
-        self._tag = _tag(tag, "a set")
-        self._attributes = _items(attributes, Attribute, "the attributes of set {!r}".format(tag))
-        self._extractors = _items(extractors, Extractor, "the extractors of set {!r}".format(tag))
+        self._tag = checked_tag(tag, "a set")
+        self._attributes = listed(attributes, Attribute, "the attributes of set {!r}".format(tag))
+        self._extractors = listed(extractors, Extractor, "the extractors of set {!r}".format(tag))
+        self._combinations: List[Specification] = []
         self._dependency = ""
-        self.set_type(set_type)
+        self.set_type(type)
         self.dependency = dependency
 
     @property
@@ -165,9 +57,13 @@ class DataSet:
         """``INPUT`` or ``OUTPUT``."""
         return str(self._type.value)
 
-    def set_type(self, set_type: SetType) -> None:
+    @type.setter
+    def type(self, value: SetType) -> None:
+        self.set_type(value)
+
+    def set_type(self, type: SetType) -> None:
         """Make it a set that is read or written."""
-        self._type = _choice(set_type, SetType, "the type of set {!r}".format(self._tag))
+        self._type = chosen(type, SetType, "the type of set {!r}".format(self._tag))
 
     @property
     def dependency(self) -> str:
@@ -177,20 +73,47 @@ class DataSet:
     @dependency.setter
     def dependency(self, transformation: Any) -> None:
         tag = getattr(transformation, "tag", transformation)
-        self._dependency = _tag(tag, "the dependency of set {!r}".format(self._tag)) if tag else ""
+        self._dependency = checked_tag(tag, "the dependency of set {!r}".format(self._tag)) if tag else ""
 
     @property
     def attributes(self) -> List[Specification]:
         """JSON objects of the attributes."""
         return [attribute.get_specification() for attribute in self._attributes]
 
+    @attributes.setter
+    def attributes(self, attributes: Sequence[Attribute]) -> None:
+        self._attributes = listed(attributes, Attribute, "the attributes of set {!r}".format(self._tag))
+
+    @property
+    def extractors(self) -> List[Specification]:
+        """JSON objects of the extractors."""
+        return [extractor.get_specification() for extractor in self._extractors]
+
+    @extractors.setter
+    def extractors(self, extractors: Sequence[Extractor]) -> None:
+        self._extractors = listed(extractors, Extractor, "the extractors of set {!r}".format(self._tag))
+
     def add_attribute(self, attribute: Attribute) -> None:
         """Add a column."""
-        self._attributes += _items([attribute], Attribute, "the attributes of set {!r}".format(self._tag))
+        self._attributes += listed([attribute], Attribute, "the attributes of set {!r}".format(self._tag))
 
     def add_extractor(self, extractor: Extractor) -> None:
         """Add an extractor."""
-        self._extractors += _items([extractor], Extractor, "the extractors of set {!r}".format(self._tag))
+        self._extractors += listed([extractor], Extractor, "the extractors of set {!r}".format(self._tag))
+
+    def combine(
+        self,
+        outer: Union[Extractor, str],
+        inner: Union[Extractor, str],
+        keys: Sequence[str],
+        key_types: Sequence[Union[AttributeType, str]],
+    ) -> None:
+        """Say that the rows of two extractors belong together where the keys are equal."""
+        ends = [checked_tag(getattr(one, "tag", one), "a combined extractor") for one in (outer, inner)]
+        types = [chosen(kind, AttributeType, "the type of a key").value for kind in key_types]
+        self._combinations.append(
+            {"outer": ends[0], "inner": ends[1], "keys": ";".join(keys), "key_types": ";".join(types)}
+        )
 
     def get_specification(self) -> Specification:
         """The JSON object of the set.
@@ -204,7 +127,9 @@ class DataSet:
             if names.count(name) > 1:
                 raise ValueError("set {!r} has two attributes named {!r}".format(self.tag, name))
         if self._extractors:
-            specification["extractors"] = [extractor.get_specification() for extractor in self._extractors]
+            specification["extractors"] = self.extractors
+        if self._combinations:
+            specification["extractor.combinations"] = list(self._combinations)
         if self._dependency:
             specification["dependency"] = self._dependency
         return specification
@@ -223,10 +148,10 @@ class Transformation:
     """
 
     def __init__(self, tag: str, sets: Sequence[DataSet] = (), programs: Sequence[Program] = ()) -> None:
-        self._tag = _tag(tag, "a transformation")
+        self._tag = checked_tag(tag, "a transformation")
         self._sets: List[Specification] = []
-        self._programs = _items(programs, Program, "the programs of transformation {!r}".format(tag))
-        self.set_sets(sets)
+        self._programs = listed(programs, Program, "the programs of transformation {!r}".format(tag))
+        self.sets = sets
 
     @property
     def tag(self) -> str:
@@ -240,21 +165,22 @@ class Transformation:
 
     @sets.setter
     def sets(self, sets: Sequence[DataSet]) -> None:
-        self.set_sets(sets)
+        given = listed(sets, DataSet, "the sets of transformation {!r}".format(self._tag))
+        self._sets = [item.get_specification() for item in given]
 
     def set_sets(self, sets: Sequence[DataSet]) -> None:
-        """Replace its sets."""
-        given = _items(sets, DataSet, "the sets of transformation {!r}".format(self._tag))
-        self._sets = [item.get_specification() for item in given]
+        """Add sets."""
+        for item in listed(sets, DataSet, "the sets of transformation {!r}".format(self._tag)):
+            self.add_set(item)
 
     def add_set(self, dataset: DataSet) -> None:
         """Add a set."""
-        for item in _items([dataset], DataSet, "the sets of transformation {!r}".format(self._tag)):
+        for item in listed([dataset], DataSet, "the sets of transformation {!r}".format(self._tag)):
             self._sets.append(item.get_specification())
 
     def add_program(self, program: Program) -> None:
         """Add a program."""
-        self._programs += _items([program], Program, "the programs of transformation {!r}".format(self._tag))
+        self._programs += listed([program], Program, "the programs of transformation {!r}".format(self._tag))
 
     @property
     def input(self) -> List[Specification]:
@@ -286,7 +212,7 @@ class Transformation:
 
     def _replace(self, set_type: SetType, sets: Sequence[DataSet]) -> None:
         kept = [item for item in self._sets if item["type"] != set_type.value]
-        self.set_sets(sets)
+        self.sets = sets
         self._sets = kept + self._sets
 
 
@@ -299,7 +225,7 @@ class Dataflow:
     """
 
     def __init__(self, tag: str, transformations: Sequence[Transformation] = ()) -> None:
-        self._tag = _tag(tag, "a dataflow")
+        self._tag = checked_tag(tag, "a dataflow")
         self._transformations: List[Specification] = []
         self.transformations = transformations
 
@@ -315,13 +241,13 @@ class Dataflow:
 
     @transformations.setter
     def transformations(self, transformations: Sequence[Transformation]) -> None:
-        given = _items(transformations, Transformation, "the transformations of dataflow {!r}".format(self._tag))
+        given = listed(transformations, Transformation, "the transformations of dataflow {!r}".format(self._tag))
         self._transformations = [item.get_specification() for item in given]
 
     def add_transformation(self, transformation: Transformation) -> None:
         """Add a step."""
         what = "the transformations of dataflow {!r}".format(self._tag)
-        for item in _items([transformation], Transformation, what):
+        for item in listed([transformation], Transformation, what):
             self._transformations.append(item.get_specification())
 
     def get_specification(self) -> Specification:
@@ -351,9 +277,3 @@ class Dataflow:
         self.get_specification()
         if not any(known is self for known in _saved):
             _saved.append(self)
-
-
-def _text(value: Any, what: str) -> str:
-    if not isinstance(value, str) or not value:
-        raise TypeError("{} must be a text that is not empty, not {!r}".format(what, value))
-    return value

@@ -1,7 +1,8 @@
 """``python -m provlight.dataflow.evaluate FILE``: run a specification, print its dataflows as one JSON document.
 
 Modules named ``dfa_lib_python.*`` resolve to this package, so that specifications written for DfAnalyzer run as they
-are. What the specification prints goes to the standard error. A failure is one line there, and exit code 1.
+are; the tasks that one makes are not captured. What the specification prints goes to the standard error. A failure is
+one line there, and exit code 1.
 """
 
 from __future__ import annotations
@@ -12,37 +13,10 @@ import os
 import runpy
 import sys
 import traceback
-import types
-from typing import Any, Dict, List, NoReturn, Optional, Sequence
+from typing import Any, Dict, List, Optional, Sequence
 
-from . import declarations, kinds
-
-_PACKAGE = "dfa_lib_python"
-
-_MODULES: Dict[str, Dict[str, Any]] = {
-    "attribute": {"Attribute": declarations.Attribute},
-    "attribute_type": {"AttributeType": kinds.AttributeType},
-    "dataflow": {"Dataflow": declarations.Dataflow},
-    "extractor": {"Extractor": declarations.Extractor},
-    "extractor_cartridge": {"ExtractorCartridge": kinds.ExtractorCartridge},
-    "extractor_extension": {"ExtractorExtension": kinds.ExtractorExtension},
-    "program": {"Program": declarations.Program},
-    "set": {"Set": declarations.Set},
-    "set_type": {"SetType": kinds.SetType},
-    "transformation": {"Transformation": declarations.Transformation},
-}
-
-_CAPTURING = {
-    "dataset": "DataSet",
-    "dependency": "Dependency",
-    "element": "Element",
-    "file": "File",
-    "method_type": "MethodType",
-    "performance": "Performance",
-    "task": "Task",
-    "task_status": "TaskStatus",
-}
-"""Names that specifications import out of habit. Capturing tasks is not declaring a dataflow."""
+from . import declarations
+from .modules import install
 
 
 class SpecificationError(Exception):
@@ -55,7 +29,7 @@ def evaluate(path: str) -> List[Dict[str, Any]]:
     Raises:
         SpecificationError: unreadable, it raises, it saves nothing, or it saves two dataflows of the same tag.
     """
-    _install()
+    install()
     known = len(declarations.saved())
     sys.path.insert(0, os.path.dirname(os.path.abspath(path)))
     argv, sys.argv = sys.argv, [path]
@@ -105,28 +79,6 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
         json.dump({"dataflows": flows}, document, ensure_ascii=False)
         document.write("\n")
     return 0
-
-
-def _install() -> None:
-    package = types.ModuleType(_PACKAGE, "Stands in for DfAnalyzer's library.")
-    package.__path__ = []
-    sys.modules[_PACKAGE] = package
-    capturing = {name: {title: _refusing(title)} for name, title in _CAPTURING.items()}
-    for name, content in {**_MODULES, **capturing}.items():
-        module = types.ModuleType("{}.{}".format(_PACKAGE, name))
-        module.__dict__.update(content)
-        sys.modules[module.__name__] = module
-        setattr(package, name, module)
-
-
-def _refusing(title: str) -> type:
-    def refuse(*_: Any, **__: Any) -> NoReturn:
-        raise TypeError(
-            "{} captures what happens; a specification only declares it. Capture with provlight in the "
-            "application".format(title)
-        )
-
-    return type(title, (), {"__init__": refuse})
 
 
 def _where(path: str, error: BaseException, message: str) -> str:

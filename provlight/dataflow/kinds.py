@@ -38,3 +38,21 @@ class ExtractorExtension(Enum):
     FASTBIT = "FASTBIT"
     OPTIMIZED_FASTBIT = "OPTIMIZED_FASTBIT"
     POSTGRES_RAW = "POSTGRES_RAW"
+
+
+class MethodType(Enum):
+    """What a measured time was spent on."""
+
+    COMPUTATION = "COMPUTATION"
+    INSTRUMENTATION = "INSTRUMENTATION"
+    EXTRACTION = "EXTRACTION"
+    PROVENANCE = "PROVENANCE"
+    INDEXING = "INDEXING"
+
+
+class TaskStatus(Enum):
+    """How far a task is."""
+
+    READY = "READY"
+    RUNNING = "RUNNING"
+    FINISHED = "FINISHED"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import time
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,10 @@ from provenance_parts import TUTORIAL, Asker, Database, Device, begin, end
 
 from e2c.errors import DataflowError
 from e2c.provenance.connections import connect
-from e2c.provenance.dataflow import evaluate, parse
+from e2c.provenance.dataflow import Attribute, Combination, Extractor, parse
 from e2c.provenance.folder import write_json
 from e2c.provenance.names import SCHEMA, free, identifier, literal, quoted
+from e2c.provenance.specification import evaluate, read
 from provlight.wire import TASK_BEGIN, TASK_END, Record, SetShape
 
 SPECIFICATION = """
@@ -114,7 +116,7 @@ _INPUT = "transformations/0/sets/0"
         ([_changed("transformations", {})], "must be a list"),
         ([_changed("transformations/0/tag", 1)], "name of a transformation"),
         ([_changed(f"{_INPUT}/type", "IN")], "INPUT or OUTPUT"),
-        ([_changed(f"{_INPUT}/attributes/0/name", " ")], "name of a attribute"),
+        ([_changed(f"{_INPUT}/attributes/0/name", " ")], "name of an attribute"),
         ([_changed(f"{_INPUT}/attributes/0/type", None)], "must have one of the types"),
         ([_changed(f"{_INPUT}/attributes/0/name", "num_kernels")], "declared twice"),
         ([_changed(f"{_INPUT}/dependency", "nobody")], "does not produce it"),
@@ -126,12 +128,105 @@ def test_what_is_wrong_in_a_declaration_is_said(document: Any, reason: str) -> N
         parse(document)
 
 
+EMITTED: dict[str, Any] = {
+    "tag": "model_training",
+    "transformations": [
+        {
+            "tag": "training",
+            "sets": [
+                {"tag": "training_input", "attributes": [{"name": "kernel_size", "type": "NUMERIC"}], "type": "INPUT"},
+                {"tag": "training_output", "attributes": [{"name": "Model", "type": "RDFILE"}], "type": "OUTPUT"},
+            ],
+        },
+        {
+            "tag": "evaluation",
+            "sets": [
+                {
+                    "tag": "training_output",
+                    "attributes": [{"name": "other", "type": "TEXT"}],
+                    "type": "INPUT",
+                    "dependency": "Training",
+                },
+                {
+                    "tag": "eval_output",
+                    "attributes": [{"name": "x", "type": "LONG_TEXT", "extractor": "E1"}],
+                    "type": "OUTPUT",
+                    "extractors": [
+                        {"tag": "e1", "cartridge": "EXTRACTION", "extension": ["FASTBIT"], "setTag": "eval_output"},
+                        {"tag": "e2", "cartridge": "INDEXING", "extension": ["OPTIMIZED_FASTBIT"]},
+                    ],
+                    "extractor.combinations": [{"outer": "e1", "inner": "e2", "keys": "a;b", "key_types": "TEXT;TEXT"}],
+                },
+            ],
+            "programs": [{"name": "p", "path": "/p"}, {"name": "p", "path": "/p"}],
+        },
+        {"tag": "nothing"},
+    ],
+}
+"""As ``dfa_lib_python`` 1.0.0 emits it, with its peculiarities, and what else DfAnalyzer's service reads."""
+
+
+@pytest.mark.parametrize("document", [EMITTED, [EMITTED], {"dataflows": [EMITTED]}])
+def test_the_json_of_the_library_is_read(document: Any) -> None:
+    (value,) = read(json.dumps(document).encode(), "flow.json")
+    (flow,) = parse([value])
+    training, evaluation, nothing = flow.transformations
+    assert flow.attributes()["training_output"] == (Attribute("Model", "RDFILE"),)
+    assert flow.attributes()["eval_output"] == (Attribute("x", "LONG_TEXT", "e1"),)
+    assert evaluation.sets[0].dependency == training.tag
+    assert evaluation.sets[1].extractors == (
+        Extractor("e1", "EXTRACTION", "FASTBIT"),
+        Extractor("e2", "INDEXING", "OPTIMIZED_FASTBIT"),
+    )
+    assert evaluation.sets[1].combinations == (Combination("e1", "e2", "a;b", "TEXT;TEXT"),)
+    assert len(evaluation.programs) == 1
+    assert nothing.sets == ()
+    # What is stored of it says the same.
+    assert parse([json.loads(flow.document)])[0].digest == flow.digest
+
+
+def test_all_problems_are_said_at_once() -> None:
+    flow = copy.deepcopy(EMITTED)
+    first, second, _ = flow["transformations"]
+    first["sets"][0]["attributes"].append({"name": "optimizer", "type": "STRING"})
+    first["sets"][1]["type"] = "BOTH"
+    second["sets"][1]["extractors"][0]["cartridge"] = "MAGIC"
+    second["sets"][1]["attributes"][0]["extractor"] = "e9"
+    second["programs"].append({"name": "nowhere"})
+    with pytest.raises(DataflowError) as caught:
+        parse([flow])
+    for part in (
+        "has 6 problems",
+        "attribute 'optimizer' of 'training_input' must have one of the types NUMERIC, TEXT",
+        "it has 'STRING'",
+        "set 'training_output' of 'training' must be of type INPUT or OUTPUT",
+        "extractor 'e1' of 'eval_output' must have one of the cartridges EXTRACTION, INDEXING (it has 'MAGIC')",
+        "attribute 'x' of set 'eval_output' names the extractor 'e9', which the set does not have",
+        "; the path of program 'nowhere' of 'evaluation' must be a text that is not empty (it is missing)",
+        "set 'training_output' of 'evaluation' depends on 'training', which does not produce it",
+    ):
+        assert part in str(caught.value)
+
+
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=5),
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(
-            st.sampled_from(["tag", "transformations", "sets", "attributes", "name", "type", "dependency", "programs"]),
+            st.sampled_from(
+                [
+                    "tag",
+                    "transformations",
+                    "sets",
+                    "attributes",
+                    "name",
+                    "type",
+                    "dependency",
+                    "programs",
+                    "extractors",
+                    "extractor.combinations",
+                ]
+            ),
             inner,
             max_size=4,
         )
@@ -156,7 +251,9 @@ def test_quoting_leaves_no_way_out(name: str) -> None:
     inner = quoted(name)[1:-1]
     assert '"' not in inner.replace('""', "")
     if "\0" not in name:
-        inside = literal(name)[1:-1]
+        made = literal(name)
+        assert made.startswith("E'" if "\\" in name else "'")
+        inside = made[made.index("'") + 1 : -1]
         assert "'" not in inside.replace("\\\\", "").replace("''", "")
         assert (len(inside) - len(inside.rstrip("\\"))) % 2 == 0
 
@@ -297,7 +394,7 @@ def test_a_chain_has_columns_for_producer_and_consumer(tmp_path: Path) -> None:
 
 
 def test_the_schema_is_the_one_of_the_reference() -> None:
-    from e2c.provenance.database import statements
+    from e2c.provenance.schema import statements
 
     text = "\n".join(statements())
     for table, columns in {

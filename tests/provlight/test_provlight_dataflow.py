@@ -172,7 +172,6 @@ def test_a_specification_may_import_its_neighbours_and_be_its_own_program(tmp_pa
         ("import nosuchmodule\n", ":1", "No module named 'nosuchmodule'"),
         ("\ndef f():\n    raise ValueError('two\\nlines')\n\nf()\n", ":3", "ValueError: two lines"),
         ("import json\n\njson.loads('x')\n", ":3", "JSONDecodeError"),
-        ("from dfa_lib_python.task import Task\nTask(1, 'f', 't')\n", ":2", "Task captures what happens"),
         ("raise SystemExit(3)\n", ":1", "it exits with 3"),
         ("print('nothing saved')\n", "", "it saves no dataflow"),
         (

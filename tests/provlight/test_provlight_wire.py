@@ -334,3 +334,7 @@ def test_other_versions_are_named() -> None:
     assert "base 4 is above" in refused(frame(body, 4))
     assert "not a message" in refused(b"hello")
     assert "larger" in refused(b"x" * (wire.MAX_PAYLOAD * 2 + 1))
+
+
+def test_every_public_name_is_there() -> None:
+    assert [name for name in wire.__all__ if not hasattr(wire, name)] == []
