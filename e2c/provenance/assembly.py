@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from e2c.provenance.awaited import Awaited, taken_over
 from e2c.provenance.catalogue import SQL_TYPES, Catalogue, Column, Flow, SetTable
 from e2c.provenance.checks import (
     NO_IDENTITY,
@@ -30,8 +31,9 @@ from e2c.provenance.columns import (
 )
 from e2c.provenance.dataflow import Attribute
 from e2c.provenance.names import qualified
+from e2c.provenance.numbering import STATUS, TaskGroup, error_of, number_tasks
 from e2c.provenance.rejection import Rejected, without
-from e2c.provenance.tasks import FAILED, FINISHED, RUNNING, Key, TaskIndex, TaskRows
+from e2c.provenance.tasks import FINISHED, RUNNING, TaskIndex, TaskRows
 from e2c.provenance.values import Converted, WrongValuesError, convert, storage_of
 from provlight.wire import (
     FILES,
@@ -42,7 +44,6 @@ from provlight.wire import (
     TASK_FAILED,
     TASK_USED,
     WORKFLOW_BEGIN,
-    WORKFLOW_FAILED,
     Batch,
     FileFact,
     Group,
@@ -51,7 +52,6 @@ from provlight.wire import (
 
 _TASK_KINDS = (TASK_BEGIN, TASK_END, TASK_FAILED, TASK_USED)
 _INPUT_KINDS = (TASK_BEGIN, TASK_USED)
-_STATUS = {TASK_BEGIN: RUNNING, TASK_END: FINISHED, TASK_FAILED: FAILED, WORKFLOW_FAILED: FAILED}
 
 
 class _Converted(NamedTuple):
@@ -64,17 +64,11 @@ class _Converted(NamedTuple):
 
 
 @dataclass
-class _Prepared:
+class _Prepared(TaskGroup):
     """A group whose values are in the form of the database."""
 
-    group: Group
-    flow: Flow
-    step: int
-    keys: list[Key]
-    sets: list[_Converted]
-    files: list[list[FileFact]]  # of each record; empty when no record has files
-    dependencies: list[tuple[int, str, int]] = field(default_factory=list)  # row, identity, row of it
-    ids: array[int] = field(default_factory=lambda: array("i"))
+    sets: list[_Converted] = field(default_factory=list)
+    files: list[list[FileFact]] = field(default_factory=list)  # of each record; empty when no record has files
 
 
 class Assembly:
@@ -98,9 +92,9 @@ class Assembly:
         self._index = index
         self._take = take
         self._tables: dict[str, Rows] = {}
-        self.tasks = TaskRows(index, lambda: take("task", 1), rows)
+        self.tasks = TaskRows(index, lambda count: take("task", count), rows)
         self.rejected = Rejected()
-        self.unresolved = 0  # dependencies on tasks that are not known yet
+        self.awaited = Awaited(take)
         self.workflow_ends: list[tuple[int, str, str, int, str | None]] = []
 
     def add(self, client: int, host: str | None, batch: Batch) -> int:
@@ -115,18 +109,21 @@ class Assembly:
             rejected += wrong
             if ready is not None:
                 prepared.append(ready)
-        self._number_tasks(client, host, prepared)
+        number_tasks(self.tasks, self._index, self.awaited, client, host, prepared)
         for ready in prepared:
             for item in ready.sets:
                 self._add_set(ready, item)
-            self._add_dependencies(ready)
+            self._note_given(ready)
             self._add_files(ready)
             self._add_extras(ready)
         return rejected
 
     def tables(self) -> Iterator[Rows]:
         """Rows by table, without those of ``task`` and ``rejected``."""
-        return iter(self._tables.values())
+        for task, key, step in self.tasks.orphans:
+            self.awaited.is_part(task, key, step)
+        yield from self._tables.values()
+        yield from self.awaited.tables()
 
     # ---------------------------------------------------------------------------------------------------- tasks
 
@@ -140,22 +137,26 @@ class Assembly:
                 check_names([group.shape.workflow, group.shape.transformation])
                 flow = self._catalogue.flow(group.shape.workflow, group.shape.transformation)
                 sets = [self._convert(flow, group, item, wrong) for item in group.sets if item.columns]
+                if group.shape.kind in _INPUT_KINDS:
+                    self._use_by_name(flow, group)
             except WrongShapeError as error:
                 wrong = dict.fromkeys(range(group.records), str(error))
             if not wrong:
                 step = self._catalogue.transformation(flow, group.shape.transformation)
                 keys = [(client, step, group.shape.workflow, str(task)) for task in group.tasks]
-                return _Prepared(group, flow, step, keys, sets, files), total - group.records
+                ready = _Prepared(group, flow, step, keys, sets=sets, files=files)
+                if group.dependency_counts is not None:
+                    given = {item.table.id for item in sets}
+                    ready.taken_over = [one for one in taken_over(flow, group.shape.transformation) if one not in given]
+                return ready, total - group.records
             self.rejected.records(client, seq, group, wrong)
             group = without(group, wrong)
         return None, total
 
     def _convert(self, flow: Flow, group: Group, item: SetColumns, wrong: dict[int, str]) -> _Converted:
         shape = item.shape
-        check_names([shape.tag, *(shape.names or ())])
-        if flow.declared and shape.tag.lower() not in flow.sets:
-            check_spelling(flow, shape.tag)
-        table = self._catalogue.table(flow, shape.tag)
+        check_names(shape.names or ())
+        table = self._table(flow, shape.tag)
         columns = self._columns(flow, table, item)
         output = group.shape.kind not in _INPUT_KINDS
         task_column = self._catalogue.task_column(flow, table, group.shape.transformation, output)
@@ -169,6 +170,19 @@ class Assembly:
                 for row, reason in error.reasons.items():
                     wrong.setdefault(row // shape.rows, f"set {shape.tag!r}, attribute {column.name!r}: {reason}")
         return _Converted(item, table, task_column, converted)
+
+    def _table(self, flow: Flow, tag: str) -> SetTable:
+        check_names([tag])
+        if flow.declared and tag.lower() not in flow.sets:
+            check_spelling(flow, tag)
+        return self._catalogue.table(flow, tag)
+
+    def _use_by_name(self, flow: Flow, group: Group) -> None:
+        """Sets that are named without values: the task uses what others generated."""
+        for item in group.sets:
+            if not item.columns:
+                table = self._table(flow, item.shape.tag)
+                self._catalogue.task_column(flow, table, group.shape.transformation, output=False)
 
     def _columns(self, flow: Flow, table: SetTable, item: SetColumns) -> list[Column | None]:
         """The column of each attribute, by the declared order or by name; None where there is nothing to store yet."""
@@ -198,39 +212,6 @@ class Assembly:
         if len({column.id for column in found if column}) != sum(1 for column in found if column):
             raise WrongShapeError(f"set {shape.tag!r}: an attribute is named twice")
         return found
-
-    def _number_tasks(self, client: int, host: str | None, prepared: Sequence[_Prepared]) -> None:
-        """Give every record its task's row, and every named task its own, in the order of capture."""
-        order: list[tuple[int, int, int]] = []
-        for which, ready in enumerate(prepared):
-            ready.ids = array("i", bytes(4 * ready.group.records))
-            order += [(position, which, place) for place, position in enumerate(ready.group.positions)]
-        order.sort()
-        begun: set[Key] = set()
-        earlier = []
-        for _, which, place in order:
-            key = prepared[which].keys[place]
-            if prepared[which].group.shape.kind == TASK_BEGIN:
-                begun.add(key)
-            elif key not in begun:
-                earlier.append(key)
-        self.tasks.look_up(client, earlier)
-        named = [_named_tasks(ready) for ready in prepared]
-        for _, which, place in order:
-            ready = prepared[which]
-            group, key, version = ready.group, ready.keys[place], ready.flow.version
-            if group.shape.kind == TASK_BEGIN:
-                dependencies, parents = named[which]
-                found = [(one, self.tasks.recent(client, key[2], one)) for one in dependencies[place]]
-                number = self.tasks.begin(key, version, host, group.times_us[place], parents[place])
-                ready.dependencies += [(number, one, INTEGER_NULL if row is None else row) for one, row in found]
-            elif group.shape.kind == TASK_USED:
-                number = self.tasks.use(key, version, host)
-            else:
-                error = group.errors[place].replace("\0", "\\0") or None if group.errors else None
-                status = _STATUS[group.shape.kind]
-                number = self.tasks.end(key, version, host, status, group.times_us[place], error)
-            ready.ids[place] = number
 
     # --------------------------------------------------------------------------------------------------- values
 
@@ -271,19 +252,13 @@ class Assembly:
                 },
             )
 
-    def _add_dependencies(self, ready: _Prepared) -> None:
-        if not ready.dependencies:
+    def _note_given(self, ready: _Prepared) -> None:
+        """Values that come after the beginning: the task takes nothing over of these sets."""
+        if ready.group.shape.kind == TASK_BEGIN or not ready.sets:
             return
-        tasks, keys, found = zip(*ready.dependencies, strict=True)
-        self.unresolved += found.count(INTEGER_NULL)
-        self._rows("task_dependency").append(
-            len(tasks),
-            {
-                "task_id": ("INTEGER", integers(tasks)),
-                "dependency_key": ("TEXT", texts(keys)),
-                "dependency_id": ("INTEGER", integers(found)),
-            },
-        )
+        taken = set(taken_over(ready.flow, ready.group.shape.transformation))
+        given = {item.table.id for item in ready.sets} & taken
+        self.awaited.gives(ready.ids, ready.step, sorted(given))
 
     def _add_files(self, ready: _Prepared) -> None:
         facts = [(number, fact) for number, found in zip(ready.ids, ready.files, strict=False) for fact in found]
@@ -342,8 +317,8 @@ class Assembly:
         for place in range(group.records):
             time_us = group.times_us[place]
             if group.shape.kind != WORKFLOW_BEGIN:
-                error = group.errors[place].replace("\0", "\\0") or None if group.errors else None
-                status = _STATUS.get(group.shape.kind, FINISHED)
+                error = error_of(group, place)
+                status = STATUS.get(group.shape.kind, FINISHED)
                 self.workflow_ends.append((client, tag, status, time_us, error))
                 continue
             flow = self._catalogue.flow(tag, "")
@@ -372,22 +347,3 @@ _KNOWN_EXTRAS = (FILES, PARENT, PARENT_TRANSFORMATION)
 
 def _all_null(values: Any) -> bool:
     return isinstance(values, list) and all(value is None for value in values)
-
-
-def _named_tasks(ready: _Prepared) -> tuple[list[list[str]], list[tuple[int | None, str] | None]]:
-    """For each record the identities of its dependencies, and transformation and identity of its parent."""
-    group = ready.group
-    if group.shape.kind != TASK_BEGIN:
-        return [], []
-    none: list[str] = []
-    dependencies = [none] * group.records
-    if group.dependency_counts is not None:
-        dependencies = [list(dict.fromkeys(clean(str(one)) for one in found)) for found in group.dependencies()]
-    parents: list[tuple[int | None, str] | None] = [None] * group.records
-    if PARENT in group.extras:
-        steps = group.extras.get(PARENT_TRANSFORMATION, [None] * group.records)
-        for place, (parent, step) in enumerate(zip(group.extras[PARENT], steps, strict=True)):
-            if parent is not None:
-                known = ready.flow.transformations.get(str(step).lower())
-                parents[place] = known[0] if known else None, clean(str(parent))
-    return dependencies, parents

@@ -4,16 +4,19 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from e2c.provenance.columns import BIGINT_NULL, INTEGER_NULL, Rows, bigints, integers, texts, timestamps
+from e2c.provenance.columns import BIGINT_NULL, INTEGER_NULL, Rows, bigints, checksums, integers, texts, timestamps
 from e2c.provenance.names import literal, qualified
 
 RUNNING, FINISHED, FAILED = "RUNNING", "FINISHED", "FAILED"
 
 MAX_REMEMBERED = 1 << 16
 """Tasks whose row is remembered; others are looked up in the database."""
+
+MAX_LOADED = 1 << 13
+"""Running tasks that are read at the start; so many take a fifth of a second."""
 
 STAGING = "tmp.ended"
 """Temporary table of the writer's session for the ends of earlier tasks."""
@@ -32,14 +35,24 @@ Key = tuple[int, int, str, str]
 """Client, transformation, workflow and identity of a task."""
 
 _MAX_INT64 = (1 << 63) - 1
+_MAX_ID = (1 << 31) - 1
 
 
 class TaskIndex:
-    """Where the rows of recent tasks are: bounded, and only ever a shortcut."""
+    """Where the rows of recent tasks are: bounded, and only ever a shortcut.
+
+    Every task that has not ended and whose id is ``floor`` or more is here, so that it need not be looked for.
+    """
 
     def __init__(self) -> None:
+        self.floor = _MAX_ID
         self.open: OrderedDict[Key, int] = OrderedDict()
         self.recent: OrderedDict[tuple[int, str, str], tuple[int, int]] = OrderedDict()  # transformation and row
+
+    @property
+    def complete(self) -> bool:
+        """Whether every task that has not ended is here."""
+        return self.floor == 0
 
     def begun(self, key: Key, number: int) -> None:
         """Remember a task for those that name it."""
@@ -48,11 +61,33 @@ class TaskIndex:
         if len(self.recent) > MAX_REMEMBERED:
             self.recent.popitem(last=False)
 
+    def begun_all(self, keys: Sequence[Key], numbers: Sequence[int]) -> None:
+        """The same for many tasks."""
+        recent = self.recent
+        for (client, step, workflow, identity), number in zip(keys, numbers, strict=True):
+            recent[client, workflow, identity] = step, number
+        while len(recent) > MAX_REMEMBERED:
+            recent.popitem(last=False)
+
     def leave_open(self, key: Key, number: int) -> None:
         """Remember a task that has not ended."""
+        former = self.open.get(key)  # begun twice and not ended: only the later one can be here
+        if former is not None:
+            self.floor = max(self.floor, former + 1)
         self.open[key] = number
         if len(self.open) > MAX_REMEMBERED:
-            self.open.popitem(last=False)
+            _, oldest = self.open.popitem(last=False)
+            self.floor = max(self.floor, oldest + 1)
+
+    def load(self, rows: Callable[[str], list[tuple[Any, ...]]]) -> None:
+        """Learn from the database which tasks have not ended; the latest ones if they are too many."""
+        found = rows(
+            f"SELECT client_id, dt_id, workflow, key, id FROM {qualified('task')} WHERE ended IS NULL "
+            f"ORDER BY id DESC LIMIT {MAX_LOADED}"
+        )
+        for client, step, workflow, identity, number in reversed(found):
+            self.open[client, step, workflow, identity] = number
+        self.floor = found[-1][4] if len(found) == MAX_LOADED else 0
 
 
 class TaskRows:
@@ -60,35 +95,30 @@ class TaskRows:
 
     Args:
         index: lasts over transactions.
-        number: gives the id of a new row.
+        numbers: reserves so many ids for new rows, and gives the first.
         rows: answers SQL, for tasks that the index has forgotten.
     """
 
     def __init__(
-        self, index: TaskIndex, number: Callable[[], int], rows: Callable[[str], list[tuple[Any, ...]]]
+        self, index: TaskIndex, numbers: Callable[[int], int], rows: Callable[[str], list[tuple[Any, ...]]]
     ) -> None:
         self._index = index
-        self._number = number
+        self._numbers = numbers
         self._rows = rows
         self._open: dict[Key, int] = {}  # begun in this transaction, place in the lists below
         self._earlier: dict[Key, int] = {}  # begun before, found in the database
         self._ids: list[int] = []
-        self._identifiers: list[int] = []
-        self._versions: list[int] = []
-        self._steps: list[int] = []
-        self._clients: list[int] = []
-        self._hosts: list[str | None] = []
-        self._workflows: list[str] = []
-        self._keys: list[str] = []
-        self._parents: list[int] = []
-        self._parent_keys: list[str | None] = []
-        self._parent_steps: list[int] = []
+        self._keys: list[Key] = []
+        self._places: list[tuple[int, str | None]] = []  # version of the dataflow, host
+        self._parents: dict[int, tuple[int, str, int]] = {}  # by place: row, identity and transformation
         self._statuses: list[str] = []
         self._errors: list[str | None] = []
         self._started: list[int | None] = []
         self._ended: list[int | None] = []
         self._ends: dict[int, tuple[str, int, str | None]] = {}
-        self.orphans = 0  # tasks whose parent is not known yet
+        self.orphans: list[
+            tuple[int, str, int]
+        ] = []  # whose parent is not known: row, and identity and transformation of that
 
     def begin(
         self,
@@ -106,23 +136,35 @@ class TaskRows:
         Returns:
             The id of its row.
         """
-        number = self._number()
-        self._name_parent(key, parent)
+        number = self._numbers(1)
+        if parent is not None:
+            self._name_parent(number, key, parent)
         self._open[key] = len(self._ids)
         self._ids.append(number)
-        self._identifiers.append(_identifier(key[3]))
-        self._versions.append(version)
-        self._steps.append(key[1])
-        self._clients.append(key[0])
-        self._hosts.append(host)
-        self._workflows.append(key[2])
-        self._keys.append(key[3])
+        self._keys.append(key)
+        self._places.append((version, host))
         self._statuses.append(RUNNING)
         self._errors.append(None)
         self._started.append(time_us)
         self._ended.append(None)
         self._index.begun(key, number)
         return number
+
+    def begin_all(self, keys: Sequence[Key], version: int, host: str | None, times_us: Sequence[int]) -> range:
+        """Many tasks begin, each with a key of its own. Returns the ids of their rows."""
+        count, place = len(keys), len(self._ids)
+        first = self._numbers(count)
+        numbers = range(first, first + count)
+        self._open.update(zip(keys, range(place, place + count), strict=True))
+        self._ids.extend(numbers)
+        self._keys.extend(keys)
+        self._places.extend([(version, host)] * count)
+        self._statuses.extend([RUNNING] * count)
+        self._errors.extend([None] * count)
+        self._started.extend(times_us)
+        self._ended.extend([None] * count)
+        self._index.begun_all(keys, numbers)
+        return numbers
 
     def end(self, key: Key, version: int, host: str | None, status: str, time_us: int, error: str | None) -> int:
         """A task ends. Returns the id of its row, which is a new one when no beginning is known."""
@@ -150,6 +192,10 @@ class TaskRows:
             return number
         return self.begin(key, version, host, None)
 
+    def knows(self, key: Key) -> bool:
+        """Whether the row of a task that has not ended is known without a question."""
+        return key in self._open or key in self._index.open
+
     def recent(self, client: int, workflow: str, identity: str, step: int | None = None) -> int | None:
         """The row of the task that a client has begun last under an identity, of one transformation if given."""
         if step is not None:
@@ -161,23 +207,25 @@ class TaskRows:
         known = self._index.recent.get((client, workflow, identity))
         return known[1] if known is not None and step in (None, known[0]) else None
 
-    def _name_parent(self, key: Key, parent: tuple[int | None, str] | None) -> None:
-        row = None if parent is None else self.recent(key[0], key[2], parent[1], parent[0])
-        if parent is not None and row is None:
-            self.orphans += 1
-        self._parents.append(INTEGER_NULL if row is None else row)
-        self._parent_keys.append(None if parent is None else parent[1])
-        self._parent_steps.append(INTEGER_NULL if parent is None or parent[0] is None else parent[0])
+    def _name_parent(self, number: int, key: Key, parent: tuple[int | None, str]) -> None:
+        step, identity = INTEGER_NULL if parent[0] is None else parent[0], parent[1]
+        row = self.recent(key[0], key[2], identity, parent[0])
+        if row is None:
+            self.orphans.append((number, identity, step))
+        self._parents[len(self._ids)] = INTEGER_NULL if row is None else row, identity, step
 
     def look_up(self, client: int, keys: Iterable[Key]) -> None:
         """Find, in one query, open tasks that neither this transaction nor the index knows."""
+        if self._index.complete:
+            return
         missing = {key for key in keys if key not in self._open and key not in self._index.open}
         if not missing:
             return
         names = ", ".join(sorted({literal(key[3]) for key in missing}))
         found = self._rows(
             f"SELECT dt_id, workflow, key, max(id) FROM {qualified('task')} "
-            f"WHERE client_id = {client} AND ended IS NULL AND key IN ({names}) GROUP BY dt_id, workflow, key"
+            f"WHERE client_id = {client} AND ended IS NULL AND id < {self._index.floor} AND key IN ({names}) "
+            "GROUP BY dt_id, workflow, key"
         )
         for step, workflow, identity, number in found:
             key = client, step, workflow, identity
@@ -187,38 +235,47 @@ class TaskRows:
     def new_rows(self) -> Rows:
         """Rows of tasks that begin in this transaction."""
         rows = Rows(qualified("task"))
-        if self._ids:
-            rows.append(
-                len(self._ids),
-                {
-                    "id": ("INTEGER", integers(self._ids)),
-                    "identifier": ("BIGINT", bigints(self._identifiers)),
-                    "df_version": ("INTEGER", integers(self._versions)),
-                    "dt_id": ("INTEGER", integers(self._steps)),
-                    "status": ("TEXT", texts(self._statuses)),
-                    "computing_resource": ("TEXT", texts(self._hosts)),
-                    "error_msg": ("TEXT", texts(self._errors)),
-                    "client_id": ("INTEGER", integers(self._clients)),
-                    "workflow": ("TEXT", texts(self._workflows)),
-                    "key": ("TEXT", texts(self._keys)),
-                    "parent_id": ("INTEGER", integers(self._parents)),
-                    "parent_key": ("TEXT", texts(self._parent_keys)),
-                    "parent_dt_id": ("INTEGER", integers(self._parent_steps)),
-                    "started": ("TIMESTAMP", timestamps(self._started)),
-                    "ended": ("TIMESTAMP", timestamps(self._ended)),
-                },
-            )
+        count = len(self._ids)
+        if not count:
+            return rows
+        clients, steps, workflows, keys = zip(*self._keys, strict=True)
+        versions, hosts = zip(*self._places, strict=True)
+        columns = {
+            "id": ("INTEGER", integers(self._ids)),
+            "identifier": ("BIGINT", _identifiers(keys)),
+            "df_version": ("INTEGER", integers(versions)),
+            "dt_id": ("INTEGER", integers(steps)),
+            "status": ("TEXT", texts(self._statuses)),
+            "computing_resource": ("TEXT", texts(hosts)),
+            "client_id": ("INTEGER", integers(clients)),
+            "workflow": ("TEXT", texts(workflows)),
+            "key": ("TEXT", texts(keys)),
+            "key_sum": ("INTEGER", checksums(keys)),
+            "started": ("TIMESTAMP", timestamps(self._started)),
+        }
+        if self._ended.count(None) < count:
+            columns["ended"] = "TIMESTAMP", timestamps(self._ended)
+        if self._errors.count(None) < count:
+            columns["error_msg"] = "TEXT", texts(self._errors)
+        if self._parents:
+            nobody = INTEGER_NULL, None, INTEGER_NULL
+            parents = [self._parents.get(place, nobody) for place in range(count)]
+            columns["parent_id"] = "INTEGER", integers([row for row, _, _ in parents])
+            columns["parent_key"] = "TEXT", texts([identity for _, identity, _ in parents])
+            columns["parent_dt_id"] = "INTEGER", integers([step for _, _, step in parents])
+        rows.append(count, columns)
         return rows
 
     def ended_rows(self) -> Rows:
         """Ends of tasks that began in earlier transactions."""
         rows = Rows(STAGING)
         if self._ends:
-            statuses, times, errors = zip(*self._ends.values(), strict=True)
+            ids = sorted(self._ends)  # MonetDB searches ids that ascend; for others it reads the whole table
+            statuses, times, errors = zip(*[self._ends[number] for number in ids], strict=True)
             rows.append(
-                len(self._ends),
+                len(ids),
                 {
-                    "id": ("INTEGER", integers(self._ends)),
+                    "id": ("INTEGER", integers(ids)),
                     "status": ("TEXT", texts(statuses)),
                     "ended": ("TIMESTAMP", timestamps(times)),
                     "error_msg": ("TEXT", texts(errors)),
@@ -230,6 +287,14 @@ class TaskRows:
         """The rows are assembled: let the index know which tasks remain open."""
         for key, place in self._open.items():
             self._index.leave_open(key, self._ids[place])
+
+
+def _identifiers(keys: Sequence[str]) -> bytes:
+    """The users' identities as numbers, where they are numbers."""
+    try:
+        return bigints(map(int, keys))
+    except (ValueError, OverflowError):
+        return bigints([_identifier(key) for key in keys])
 
 
 def _identifier(key: str) -> int:

@@ -11,6 +11,7 @@ import msgpack
 import pytest
 from provenance_parts import T0, TUTORIAL, Asker, Database, Device, Service, begin, client_row, end, tasks
 
+from e2c.provenance import tasks as task_rows
 from e2c.provenance.connections import connect
 from e2c.provenance.store import Delivery, Store
 from provlight.encoding import Encoder
@@ -92,6 +93,35 @@ def test_two_workflows_of_one_client_may_use_the_same_identity_at_the_same_time(
         f"SELECT t.workflow, t.status FROM task t JOIN client c ON c.id = t.client_id WHERE c.client = '{device.name}' "
         "ORDER BY t.id"
     ) == [("run-a", "FINISHED"), ("run-b", "RUNNING")]
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_ends_find_tasks_that_are_too_many_to_be_remembered(
+    database: Database, ask: Asker, monkeypatch: pytest.MonkeyPatch, *, again: bool
+) -> None:
+    monkeypatch.setattr(task_rows, "MAX_REMEMBERED", 4)
+    monkeypatch.setattr(task_rows, "MAX_LOADED", 4)
+    device, other = Device(), Device()
+    store = database.store()
+    for first in range(0, 12, 3):
+        store.store([device.batch(*[begin(first + number) for number in range(3)])])
+    store.store([other.batch(begin(2), begin("x"))])
+    if again:
+        store.close()
+        store = database.store()
+    store.store([device.batch(end(11), end(2), end(0)), other.batch(end("x"))])
+    store.store([device.batch(*[end(number) for number in range(12) if number not in (0, 2, 11)])])
+    store.close()
+    found = tasks(ask, device)
+    assert [(row[0], row[1], row[2] is None) for row in found] == [(str(n), "FINISHED", False) for n in range(12)]
+    assert [(row[0], row[1]) for row in tasks(ask, other)] == [("2", "RUNNING"), ("x", "FINISHED")]
+
+
+def test_a_task_begun_twice_and_ended_twice_has_two_rows_with_an_end(store: Store, ask: Asker) -> None:
+    device = Device()
+    for records in ([begin(1)], [begin(1)], [end(1)], [end(1)]):
+        store.store([device.batch(*records)])
+    assert [(row[1], row[2] is None) for row in tasks(ask, device)] == [("FINISHED", False)] * 2
 
 
 # -------------------------------------------------------------------------------------------------------- sub-tasks
@@ -249,6 +279,7 @@ def test_a_database_of_an_earlier_version_gets_the_later_columns(tmp_path: Path)
     asker("INSERT INTO task (id, df_version, dt_id, status) VALUES (1, 1, 1, 'RUNNING')")
     connection.close()
     first.end()
+    first.folder.prepared.unlink()  # written by the version that made the tables
     second = Database(tmp_path / "data", [TUTORIAL])
     try:
         device = Device()
