@@ -199,6 +199,13 @@ def _repeated(value: Any, count: int) -> Column:
     return [value] * count
 
 
+def _evenly(first: int, step: int, count: int) -> "array[Any]":
+    try:
+        return array("q", range(first, first + step * count, step))
+    except OverflowError as error:
+        raise WireError("a column of differences leaves 64 bits") from error
+
+
 def _decode_integers(width: int, content: Any, count: int) -> "array[Any]":
     if type(content) is not bytes or len(content) != count * width:
         raise WireError("a column of {} integers must have {} bytes".format(count, count * width))
@@ -217,7 +224,9 @@ def _summed(first: Any, steps: Any, count: int) -> "array[Any]":
     if steps[0] == CONSTANT:
         if type(steps[1]) is not int:
             raise WireError("a constant difference must be an integer")
-        differences = (steps[1],) * (count - 1)
+        if steps[1]:
+            return _evenly(first, steps[1], count)
+        differences = (0,) * (count - 1)
     else:
         differences = _decode_integers(steps[0], steps[1], count - 1)
     try:

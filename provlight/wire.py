@@ -86,7 +86,6 @@ __all__ = [
     "Ack",
     "Batch",
     "BatchTooLargeError",
-    "Column",
     "Encoder",
     "FileFact",
     "Group",
@@ -387,6 +386,8 @@ def _integers(column: Column, what: str) -> "array[Any]":
 
 
 def _identities(column: Column, what: str) -> Column:
+    if type(column) is array:
+        return column
     if isinstance(column, memoryview) or not all(type(value) in (int, str, type(None)) for value in column):
         raise WireError("the identity of a {} must be an integer or a text".format(what))
     return column

@@ -14,10 +14,16 @@ from progress import say
 REQUIREMENTS = Path(__file__).with_name("requirements.txt")
 
 
-def environment() -> Path:
-    """Python of the environment, which is made at the first call and kept in the user's cache folder."""
+def environment(requirements: Path = REQUIREMENTS, alone: Path | None = None) -> Path:
+    """Python of the environment, which is made at the first call and kept in the user's cache folder.
+
+    Args:
+        requirements: what is installed.
+        alone: what is installed without its dependencies.
+    """
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    digest = hashlib.sha256(REQUIREMENTS.read_bytes() + sys.version.encode()).hexdigest()[:12]
+    wanted = requirements.read_bytes() + (alone.read_bytes() if alone else b"")
+    digest = hashlib.sha256(wanted + sys.version.encode()).hexdigest()[:12]
     folder = cache / "e2c-benchmarks" / digest
     python = folder / "bin" / "python"
     complete = folder / "complete"
@@ -25,10 +31,11 @@ def environment() -> Path:
         return python
     say(f"installing the peers into {folder}")
     shutil.rmtree(folder, ignore_errors=True)
-    for command in (
-        [sys.executable, "-m", "venv", str(folder)],
-        [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", str(REQUIREMENTS)],
-    ):
+    install = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"]
+    commands = [[sys.executable, "-m", "venv", str(folder)], [*install, str(requirements)]]
+    if alone is not None:
+        commands.append([*install, str(alone), "--no-deps"])
+    for command in commands:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             sys.exit(f"the peers cannot be installed: {' '.join(command)}\n{done.stderr.strip()}")

@@ -21,51 +21,53 @@ BEGIN, END = "<!-- capture: written by benchmarks/capture -->", "<!-- capture: e
 def write(output: Path, parts: Sequence[Part], lab: Lab, size: str, settings: Mapping[str, str]) -> str:
     """Write ``capture.md``, ``capture.json`` and ``capture.svg``; returns the Markdown."""
     output.mkdir(parents=True, exist_ok=True)
-    about = _about(lab, size, settings)
+    facts = about(size, lab.plotter is not None, settings)
     figures = {
-        "about": about,
+        "about": facts,
         "problems": lab.problems,
         "targets": [asdict(target) for part in parts for target in part.targets],
         "parts": {part.name: part.figures for part in parts},
         "tables": [asdict(table) for part in parts for table in part.tables],
     }
     (output / "capture.json").write_text(json.dumps(figures, indent=1) + "\n")
-    document = _document(parts, lab, about)
-    (output / "capture.md").write_text(document + "\n")
+    text = document(parts, lab.problems, facts)
+    (output / "capture.md").write_text(text + "\n")
     if lab.plotter is not None:
         for name in ("capture.svg", "capture.png"):
             command = [str(lab.plotter), str(HERE / "plot.py"), str(output / "capture.json"), str(output / name)]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode != 0:
                 say(f"no plot: {done.stderr.strip()}")
-    return document
+    return text
 
 
-def put_into(readme: Path, document: str) -> None:
+def put_into(readme: Path, text: str, begin: str = BEGIN, end: str = END) -> None:
     """Replace what lies between the two marks."""
-    before, _, rest = readme.read_text().partition(BEGIN)
-    _, found, after = rest.partition(END)
+    before, _, rest = readme.read_text().partition(begin)
+    _, found, after = rest.partition(end)
     if not found:
         raise SystemExit(f"{readme} lacks the marks between which tables are written")
-    readme.write_text(f"{before}{BEGIN}\n\n{document}\n\n{END}{after}")
+    readme.write_text(f"{before}{begin}\n\n{text}\n\n{end}{after}")
 
 
-def _document(parts: Sequence[Part], lab: Lab, about: Mapping[str, str]) -> str:
+def document(parts: Sequence[Part], problems: Sequence[str], facts: Mapping[str, str]) -> str:
+    """All tables, in Markdown."""
     targets = [target for part in parts for target in part.targets]
     rows = [[target.text, target.limit, target.measured, "met" if target.met else "**not met**"] for target in targets]
-    pieces = [", ".join(f"{name} {value}" for name, value in about.items()) + "."]
+    pieces = [", ".join(f"{name} {value}" for name, value in facts.items()) + "."]
     pieces.append(Table("What must hold", ["", "limit", "measured", ""], rows).markdown())
-    if lab.problems:
-        pieces.append("**Losses and errors during the measurement**\n\n" + "\n".join(f"- {it}" for it in lab.problems))
+    if problems:
+        pieces.append("**Losses and errors during the measurement**\n\n" + "\n".join(f"- {it}" for it in problems))
     pieces += [table.markdown() for part in parts for table in part.tables]
     return "\n\n".join(pieces)
 
 
-def _about(lab: Lab, size: str, settings: Mapping[str, str]) -> dict[str, str]:
+def about(size: str, with_peers: bool, settings: Mapping[str, str]) -> dict[str, str]:
+    """When, where and with what was measured."""
     command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     model = next((line for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line), ":")
-    about = {
+    facts = {
         "run": size,
         "of": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
         "commit": done.stdout.strip() or "unknown",
@@ -74,8 +76,8 @@ def _about(lab: Lab, size: str, settings: Mapping[str, str]) -> dict[str, str]:
         "Linux": platform.release(),
         "load now": f"{os.getloadavg()[2]:.1f}",
     }
-    if lab.plotter is None:
-        about["peers"] = "not installed"
+    if not with_peers:
+        facts["peers"] = "not installed"
     if settings:
-        about["with"] = " ".join(f"{name}={value}" for name, value in settings.items())
-    return about
+        facts["with"] = " ".join(f"{name}={value}" for name, value in settings.items())
+    return facts

@@ -55,6 +55,11 @@ class Service:
         self.port = int(information["mqtt"][0].rpartition(":")[2])
         self._connection = connect(self.folder, autocommit=True)
 
+    def reconnect(self) -> None:
+        """After the database was started again."""
+        self._connection.close()
+        self._connection = connect(self.folder, autocommit=True)
+
     def environment(self, port: int | None = None) -> dict[str, str]:
         """Settings of a client, as a deployed device has them."""
         return {

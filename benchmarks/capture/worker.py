@@ -101,9 +101,10 @@ def send(asked: dict[str, Any]) -> dict[str, Any]:
             run.subject.flush(120)
     captured = time.time()
     delivered = run.subject.flush(120)
+    ended = time.time()
     problem = run.subject.close()
-    cpu = time.process_time()
-    return {"began": began, "captured": captured, "delivered": delivered, "problem": problem, "cpu": cpu}
+    moments = {"began": began, "captured": captured, "ended": ended}
+    return {**moments, "delivered": delivered, "problem": problem, "cpu": time.process_time()}
 
 
 def stamps(asked: dict[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
+from zlib import crc32
 
 from e2c.provenance.names import quoted
 
@@ -27,6 +28,11 @@ LATEST_US = int((datetime(9999, 12, 31) - _EPOCH) / timedelta(microseconds=1))
 def integers(values: Iterable[int]) -> bytes:
     """A column of type INTEGER; ``INTEGER_NULL`` means NULL."""
     return _little(array("i", values))
+
+
+def checksums(values: Iterable[str]) -> bytes:
+    """A column of type INTEGER with the CRC-32 of texts, without its highest bit."""
+    return integers([crc32(value.encode()) & 0x7FFFFFFF for value in values])
 
 
 def bigints(values: Iterable[int]) -> bytes:
@@ -62,26 +68,40 @@ def _kept(column: bytes) -> bytes:
     return column.replace(b"\r\n", b"\r\r\n") if b"\r\n" in column else column
 
 
-def timestamps(values: Iterable[int | None]) -> bytes:
+def timestamps(values: Sequence[int | None]) -> bytes:
     """A column of type TIMESTAMP from microseconds since the epoch, UTC."""
-    pack, minutes, out = _TIMESTAMP.pack, _MINUTES, []
-    for value in values:
-        if value is None:
-            out.append(_NULL_TIMESTAMP)
-            continue
-        minute, rest = divmod(value, _MINUTE_US)
-        parts = minutes.get(minute)
-        if parts is None:
-            if len(minutes) > 4096:
-                minutes.clear()
-            at = _EPOCH + timedelta(minutes=minute)
-            parts = minutes[minute] = (at.minute, at.hour, 0, at.day, at.month, at.year)
-        second, microsecond = divmod(rest, 1_000_000)
-        out.append(pack(microsecond, second, *parts))
-    return b"".join(out)
+    known = [value for value in values if value is not None] if None in values else values
+    if not known:
+        return _NULL_TIMESTAMP * len(values)
+    # Three words for each: microseconds; second, minute, hour; day, month, year. Many have the same second.
+    seconds = [value // 1_000_000 for value in known]  # type: ignore[operator]
+    for second in set(seconds) - _SECONDS.keys():
+        if len(_SECONDS) > _MAX_SECONDS:
+            _SECONDS.clear()
+            return timestamps(values)
+        _SECONDS[second] = _words(second)
+    words = [_SECONDS[second] for second in seconds]
+    column = array("I", bytes(12 * len(known)))
+    column[::3] = array("I", [value % 1_000_000 for value in known])  # type: ignore[operator]
+    column[1::3] = array("I", [clock for clock, _ in words])
+    column[2::3] = array("I", [day for _, day in words])
+    data = _little(column)
+    return data if len(known) == len(values) else _with_nulls(values, data)
 
 
-_MINUTES: dict[int, tuple[int, int, int, int, int, int]] = {}
+def _words(second: int) -> tuple[int, int]:
+    at = _EPOCH + timedelta(seconds=second)
+    return at.second | at.minute << 8 | at.hour << 16, at.day | at.month << 8 | at.year << 16
+
+
+def _with_nulls(values: Sequence[int | None], data: bytes) -> bytes:
+    pieces = iter(range(0, len(data), _TIMESTAMP.size))
+    size = _TIMESTAMP.size
+    return b"".join([_NULL_TIMESTAMP if value is None else data[(at := next(pieces)) : at + size] for value in values])
+
+
+_SECONDS: dict[int, tuple[int, int]] = {}
+_MAX_SECONDS = 1 << 14
 
 
 def moment(time_us: int) -> str:

@@ -19,9 +19,10 @@ from e2c.provenance.catalogue import Catalogue
 from e2c.provenance.columns import Rows, moment
 from e2c.provenance.connections import connect, rows, uploader
 from e2c.provenance.dataflow import parse
-from e2c.provenance.dependencies import MAKE_RESOLVED, RESOLVE, UNRESOLVED
 from e2c.provenance.folder import DataFolder, read_json
 from e2c.provenance.names import literal, qualified
+from e2c.provenance.resolution import MAKE as MAKE_RESOLUTION
+from e2c.provenance.resolution import Resolution
 from e2c.provenance.tasks import APPLY_STAGING, MAKE_STAGING, TaskIndex
 from provlight.wire import (
     Batch,
@@ -39,18 +40,25 @@ logger = logging.getLogger(__name__)
 MAX_CLIENTS = 4096
 """Clients whose state is kept in memory; others are read again when they send."""
 
+MAX_CONTENT = 16 << 20
+"""Most of one transaction, and one message more: bytes of what messages hold, decompressed."""
+
 ANNOUNCE_ATTEMPTS = 5
 """How often a client is asked for shapes before its batch is rejected."""
 
 _MAKE_PROGRESS = (
     "CREATE LOCAL TEMPORARY TABLE tmp.progress (id INTEGER, last_seq BIGINT, received BIGINT, stored BIGINT, "
-    "rejected BIGINT, lost BIGINT) ON COMMIT DELETE ROWS"
+    "rejected BIGINT, lost BIGINT, lag_us BIGINT) ON COMMIT DELETE ROWS"
 )
 _APPLY_PROGRESS = (
     'UPDATE "public".client SET last_seq = p.last_seq, received = client.received + p.received, '
     "stored = client.stored + p.stored, rejected = client.rejected + p.rejected, lost = client.lost + p.lost, "
-    "last_seen = {now} FROM tmp.progress AS p WHERE client.id = p.id"
+    "lag_us = coalesce(p.lag_us, client.lag_us), last_seen = {now} FROM tmp.progress AS p WHERE client.id = p.id"
 )
+
+
+MAX_LAG_US = (1 << 63) - 1
+"""Longest lag that is told: clocks of devices may stand anywhere."""
 
 
 class Delivery(NamedTuple):
@@ -82,6 +90,7 @@ class _Client:
     stored: int = 0
     rejected: int = 0
     lost: int = 0
+    newest_us: int | None = None  # when the newest of these records was captured
 
 
 class Store:
@@ -93,6 +102,10 @@ class Store:
         self.records = 0  # received since this process began
         self.rejected = 0
         self.unresolved = 0
+        self.awaited = 0
+        """Sets that tasks take over from others and that are not marked yet."""
+        self.news = True
+        """Whether anything was stored since dependencies were resolved."""
 
     # ---------------------------------------------------------------------------------------------- connection
 
@@ -105,14 +118,15 @@ class Store:
         """
         self.close()
         self._connection = connect(self._folder)
-        for statement in (MAKE_STAGING, _MAKE_PROGRESS, MAKE_RESOLVED):
+        for statement in (MAKE_STAGING, _MAKE_PROGRESS, *MAKE_RESOLUTION):
             self._execute(statement)
         self._forget()
         for dataflow in parse(read_json(self._folder.dataflows)["dataflows"]):
             self._catalogue.declare(dataflow)
+        self._resolution.follow(self._catalogue.followed())
+        self._resolution.count()
         self._connection.commit()
-        self.unresolved = self._rows(UNRESOLVED)[0][0]
-        self._connection.commit()
+        self.unresolved, self.awaited = self._resolution.unresolved, self._resolution.waiting
 
     def close(self) -> None:
         """Leave the database; what is not committed is gone."""
@@ -138,17 +152,28 @@ class Store:
             return False
         return True
 
+    def rest(self) -> None:
+        """An empty transaction.
+
+        The server brings its log into its tables when there was none for 30 s, but only at the next one; without it,
+        a database that is killed has the whole log to read when it starts again.
+        """
+        self._rows("SELECT 1")
+        self._connection.commit()
+
     def _forget(self) -> None:
         """Learn again what is committed."""
         self._catalogue = Catalogue(self._connection)
         self._index = TaskIndex()
+        self._index.load(self._rows)
         self._clients: dict[tuple[str, str], _Client] = {}
         self._next: dict[str, int] = {}
+        self._resolution = Resolution(self._execute, self._rows, self._take)
 
     # ------------------------------------------------------------------------------------------------- storing
 
     def store(self, deliveries: Sequence[Delivery], refusal: str | None = None) -> list[Acknowledgement]:
-        """Store messages in one transaction.
+        """Store messages in one transaction, or in several if they are large.
 
         Args:
             refusal: reject the messages whole, for this reason.
@@ -157,36 +182,48 @@ class Store:
             What to tell the clients now that it is committed.
 
         Raises:
-            Exception: nothing is stored; call :meth:`recover`.
+            Exception: not all are stored; call :meth:`recover`. What is stored already is not stored again.
         """
         now_us = time.time_ns() // 1000
         now = moment(now_us)
-        assembly = Assembly(self._catalogue, self._index, self._take, self._rows)
         touched: dict[tuple[str, str], bool] = {}
-        changed: dict[int, _Client] = {}
-        for delivery in deliveries:
-            self._take_in(delivery, assembly, touched, changed, now, refusal)
-        self._write(assembly, changed, now, now_us)
-        self._connection.commit()
-        assembly.tasks.remember()
-        self.unresolved += assembly.unresolved + assembly.tasks.orphans
-        for client in changed.values():
-            self.records += client.received
-            self.rejected += client.rejected
-            client.received = client.stored = client.rejected = client.lost = 0
+        waiting = iter(deliveries)
+        left = True
+        while left:
+            assembly = Assembly(self._catalogue, self._index, self._take, self._rows)
+            changed: dict[int, _Client] = {}
+            size = 0
+            left = False
+            for delivery in waiting:
+                size += self._take_in(delivery, assembly, touched, changed, now, refusal)
+                if size >= MAX_CONTENT:
+                    left = True
+                    break
+            self._write(assembly, changed, now, now_us)
+            self._connection.commit()
+            self._committed(assembly, changed)
         return [
             Acknowledgement(user, name, known.last if known is not None else 0, announce)
             for (user, name), announce in touched.items()
             for known in (self._clients.get((user, name)),)
         ]
 
+    def _committed(self, assembly: Assembly, changed: dict[int, _Client]) -> None:
+        assembly.tasks.remember()
+        self.unresolved += assembly.awaited.unresolved
+        self.awaited += assembly.awaited.waiting
+        self.news = self.news or bool(changed)
+        for client in changed.values():
+            self.records += client.received
+            self.rejected += client.rejected
+            client.received = client.stored = client.rejected = client.lost = 0
+            client.newest_us = None
+
     def resolve_dependencies(self) -> None:
-        """Find tasks that were not known yet when others named them as dependencies."""
-        for statement in RESOLVE:
-            self._execute(statement)
-        self._connection.commit()
-        self.unresolved = self._rows(UNRESOLVED)[0][0]
-        self._connection.commit()
+        """Find tasks that were not known yet when others named them, and mark what tasks took over from others."""
+        self._resolution.run(self._next, self._connection.commit)
+        self.news = False
+        self.unresolved, self.awaited = self._resolution.unresolved, self._resolution.waiting
 
     def _take_in(
         self,
@@ -196,7 +233,8 @@ class Store:
         changed: dict[int, _Client],
         now: str,
         refusal: str | None,
-    ) -> None:
+    ) -> int:
+        """Add a message. Returns the bytes of its content, decompressed; 0 when there is nothing to store of it."""
         try:
             _, user, name = parse_records_topic(delivery.topic)
             message = open_message(delivery.payload)
@@ -206,20 +244,20 @@ class Store:
             logger.warning("%s: %s", delivery.topic, error)
             assembly.rejected.message(None, 0, f"{delivery.topic}: {error}", delivery.payload)
             self.rejected += 1
-            return
+            return len(delivery.payload)
         touched.setdefault((user, name), False)
         client = self._client(user, name, now, make=message.seq in (1, message.base))
         if client is None:
-            return  # nothing is stored of it and nothing can be: who only asks leaves no trace
+            return 0  # nothing is stored of it and nothing can be: who only asks leaves no trace
         expected = client.last + 1
         if message.seq != expected and not (message.seq == message.base > expected):
-            return  # stored before, or one that came before is still to be sent again
+            return 0  # stored before, or one that came before is still to be sent again
         try:
             batch = self._decoded(message, client, refusal)
         except UnknownShapeError:
             client.asked += 1
             touched[user, name] = True
-            return
+            return 0
         except WireError as error:
             batch = Batch(name, message.seq, {}, {}, [], message.records, 0, "")
             assembly.rejected.message(client.id, message.seq, str(error), delivery.payload)
@@ -233,11 +271,16 @@ class Store:
             client.lost += batch.lost
         rejected = assembly.add(client.id, client.host, batch)
         self._announced(client, batch.announced)
+        for group in batch.groups:
+            if group.records:
+                newest_us = max(group.times_us)
+                client.newest_us = newest_us if client.newest_us is None else max(client.newest_us, newest_us)
         client.received += batch.records
         client.rejected += rejected
         client.stored = client.received - client.rejected
         client.last, client.asked = message.seq, 0
         changed[client.id] = client
+        return message.envelope.size + len(message.envelope.tail)
 
     def _decoded(self, message: Message, client: _Client, refusal: str | None) -> Batch:
         if refusal is not None:
@@ -254,11 +297,13 @@ class Store:
         self._copy([assembly.tasks.new_rows(), ended, *assembly.tables(), assembly.rejected.rows(now_us)])
         if ended.count:
             self._execute(APPLY_STAGING)
+        self.awaited += self._resolution.follow(self._catalogue.followed())
         for client, tag, status, time_us, error in assembly.workflow_ends:
             self._end_workflow(client, tag, status, time_us, error)
         if changed:
             values = ", ".join(
-                f"({one.id}, {one.last}, {one.received}, {one.stored}, {one.rejected}, {one.lost})"
+                f"({one.id}, {one.last}, {one.received}, {one.stored}, {one.rejected}, {one.lost}, "
+                f"{literal(None if one.newest_us is None else min(now_us - one.newest_us, MAX_LAG_US))})"
                 for one in changed.values()
             )
             self._execute(f"INSERT INTO tmp.progress VALUES {values}")
@@ -290,8 +335,9 @@ class Store:
         else:
             client = _Client(self._take("client", 1), 0, None)
             self._execute(
-                f'INSERT INTO "public".client VALUES ({client.id}, {literal(user)}, {literal(name)}, NULL, NULL, '
-                f"{now}, {now}, 0, 0, 0, 0, 0)"
+                'INSERT INTO "public".client (id, user_name, client, first_seen, last_seen, last_seq, received, '
+                "stored, rejected, lost) "
+                f"VALUES ({client.id}, {literal(user)}, {literal(name)}, {now}, {now}, 0, 0, 0, 0, 0)"
             )
         self._clients[user, name] = client
         return client

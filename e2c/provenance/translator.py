@@ -6,6 +6,7 @@ database answers. It never ends because of a database or broker that is away: it
 
 from __future__ import annotations
 
+import gc
 import logging
 import secrets
 import signal
@@ -14,6 +15,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from threading import Condition, Event
 from typing import Any, NamedTuple
@@ -25,6 +27,7 @@ from paho.mqtt.properties import Properties
 
 from e2c.errors import E2CError
 from e2c.provenance.folder import BROKER_USER, DataFolder, write_json
+from e2c.provenance.space import scarce
 from e2c.provenance.store import Acknowledgement, Delivery, Store
 from provlight.wire import ack_topic, encode_ack, records_filter
 
@@ -38,11 +41,27 @@ MAX_BATCH_MESSAGES = 256
 """Most of one transaction."""
 
 LINGER_S = 0.02
-"""How long a transaction waits for company."""
+"""How long a message waits for company at most, when another transaction has just been made."""
+
+ENOUGH_BYTES = 128 << 10
+ENOUGH_MESSAGES = 64
+"""With so much at hand nothing waits: what a transaction costs by itself is little beside it then."""
 
 RECEIVE_MAXIMUM = 400
 HEARTBEAT_S = 1.0
+BUSY_RESOLVE_S = 1.0
+"""How often dependencies on tasks that were not known are looked for while messages come without a pause."""
+
+REST_S = 32.0
+"""After so long without messages, see :meth:`Store.rest`."""
 KEEPALIVE_S = 30
+SPACE_S = 1.0
+"""How long to wait before it is tried again on a full disk."""
+
+RECONNECT_S = 0.1
+REMARKED_ATTEMPTS = 50
+"""How often the database is tried, and every how many attempts that is worth a line in the log."""
+
 ATTEMPTS = 3
 """How often a message whose statement fails is tried alone before it is rejected."""
 
@@ -63,6 +82,7 @@ class Inbox:
         self._bytes = 0
         self._closed = False
         self._woken = False
+        self._returned = 0.0  # when messages were taken last
 
     def put(self, arrival: _Arrival) -> None:
         """Add a message; waits for room."""
@@ -70,15 +90,22 @@ class Inbox:
             self._changed.wait_for(lambda: self._bytes < MAX_WAITING_BYTES or self._closed)
             self._arrivals.append(arrival)
             self._bytes += len(arrival.delivery.payload)
-            self._changed.notify_all()
+            if len(self._arrivals) == 1 or self._enough():  # else nobody would do anything about it
+                self._changed.notify_all()
 
     def take(self, timeout_s: float) -> list[_Arrival]:
-        """The next messages; none when nothing came in time."""
+        """The next messages; none when nothing came in time.
+
+        A message that comes alone is handed out at once. When one follows another, each waits as long as the
+        transaction before took, up to ``LINGER_S``: so transactions take half of the time at most, or they are large.
+        """
         with self._changed:
+            now = time.monotonic()
+            rested = now + min(LINGER_S, now - self._returned)
             self._changed.wait_for(lambda: bool(self._arrivals) or self._closed or self._woken, timeout_s)
             self._woken = False
             if self._arrivals and not self._closed:
-                self._changed.wait_for(self._enough, LINGER_S)
+                self._changed.wait_for(self._enough, max(0.0, rested - time.monotonic()))
             taken: list[_Arrival] = []
             size = 0
             while self._arrivals and len(taken) < MAX_BATCH_MESSAGES and size < MAX_BATCH_BYTES:
@@ -87,6 +114,7 @@ class Inbox:
                 size += len(arrival.delivery.payload)
             self._bytes -= size
             self._changed.notify_all()
+            self._returned = time.monotonic()
             return taken
 
     def wake(self) -> None:
@@ -105,7 +133,7 @@ class Inbox:
         return len(self._arrivals)
 
     def _enough(self) -> bool:
-        return self._closed or self._bytes >= MAX_BATCH_BYTES or len(self._arrivals) >= MAX_BATCH_MESSAGES
+        return self._closed or self._bytes >= ENOUGH_BYTES or len(self._arrivals) >= ENOUGH_MESSAGES
 
 
 class Translator:
@@ -124,7 +152,10 @@ class Translator:
         self._connected = False  # to the database
         self._beaten = 0.0
         self._state = False, False
-        self._resolved = 0.0
+        self._resolved = 0.0  # when dependencies were resolved last, and how long it took
+        self._resolving_s = 0.0
+        self._stored_at = 0.0  # when messages were stored last
+        self._rested = 0  # messages when there was a pause last
         # An identity that no device can guess: a connection under the same one would end ours.
         name = f"translator-{secrets.token_hex(16)}"
         self._client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=name, protocol=mqtt.MQTTv5, manual_ack=True)
@@ -167,18 +198,18 @@ class Translator:
 
     def _reconnect(self) -> bool:
         """Have a database. Returns False when told to stop meanwhile."""
-        wait_s = 0.05
+        attempts = 0
         while not self._connected:
             try:
                 self._store.open()
                 self._connected = True
             except Exception as error:  # noqa: BLE001 - a database that starts or dies fails in many ways
-                level = logging.DEBUG if not self._announced and wait_s < 1.0 else logging.WARNING
-                logger.log(level, "waiting for the database: %s", error)
+                attempts += 1
+                if attempts % REMARKED_ATTEMPTS == (0 if not self._announced else 1):  # a start takes its time
+                    logger.warning("waiting for the database: %s", error)
                 self._beat()
-                if self._stop.wait(wait_s):
+                if self._stop.wait(RECONNECT_S):
                     return False
-                wait_s = min(2 * wait_s, 1.0)
         return True
 
     def _work(self, arrivals: Sequence[_Arrival]) -> None:
@@ -187,9 +218,14 @@ class Translator:
         if deliveries:
             self._acknowledge(self._stored(deliveries))
             self._messages += len(deliveries)
-        idle = not arrivals and time.monotonic() - self._resolved > HEARTBEAT_S
-        if self._store.unresolved and (idle or markers):
+            self._stored_at = time.monotonic()
+        open_ends = self._store.news and (self._store.unresolved or self._store.awaited)
+        if markers:
+            self._settle()
+        elif open_ends and time.monotonic() > self._resolve_at(arrivals):
             self._resolve()
+        if not arrivals:
+            self._let_checkpoint()
         for arrival in markers:
             name = arrival.delivery.topic.rpartition("/")[2]
             self._client.publish(ack_topic(BROKER_USER, name), encode_ack(0), qos=1)
@@ -209,6 +245,12 @@ class Translator:
                 self._connected = self._store.recover()
                 if not self._connected:
                     logger.warning("the database is gone: %s", error)
+                    continue
+                if scarce(self._folder):  # no fault of the messages: the clients keep them until there is space
+                    logger.warning("%d messages wait for space on the disk: %s", len(deliveries), error)
+                    self._beat()
+                    if self._stop.wait(SPACE_S):
+                        return []
                     continue
                 failures += 1
                 logger.warning("%d messages could not be stored: %s", len(deliveries), error, exc_info=True)
@@ -232,13 +274,39 @@ class Translator:
                 self._stop.wait(1.0)
         return []
 
-    def _resolve(self) -> None:
+    def _resolve_at(self, arrivals: Sequence[_Arrival]) -> float:
+        """When dependencies are to be resolved: soon if nothing else is to do, for a tenth of the time at most."""
+        return self._resolved + max(BUSY_RESOLVE_S if arrivals else HEARTBEAT_S, 10 * self._resolving_s)
+
+    def _let_checkpoint(self) -> None:
+        """After a pause: see :meth:`Store.rest`."""
+        if self._messages == self._rested or time.monotonic() - self._stored_at < REST_S:
+            return
+        try:
+            self._store.rest()
+        except Exception as error:  # noqa: BLE001 - whatever it is, nothing was under way
+            logger.warning("the database does not answer: %s", error)
+            self._connected = self._store.recover()
+        self._rested = self._messages
+
+    def _settle(self) -> None:
+        """For ``drain``: the database answers, and what can be found out of the stored rows is found out."""
+        for _ in range(ATTEMPTS):
+            if not self._reconnect() or self._resolve():
+                return
+
+    def _resolve(self) -> bool:
+        began = time.monotonic()
         try:
             self._store.resolve_dependencies()
         except Exception as error:  # noqa: BLE001 - it is tried again; the rows are safe
             logger.warning("dependencies could not be resolved: %s", error)
             self._connected = self._store.recover()
-        self._resolved = time.monotonic()
+            return False
+        finally:
+            self._resolved = time.monotonic()
+            self._resolving_s = self._resolved - began
+        return True
 
     def _acknowledge(self, acknowledgements: Sequence[Acknowledgement]) -> None:
         for user, client, last, announce in acknowledgements:
@@ -263,7 +331,8 @@ class Translator:
             "waiting": len(self._inbox),
             "unresolved_dependencies": self._store.unresolved,
         }
-        write_json(self._folder.translator, figures)
+        with suppress(OSError):  # a full disk
+            write_json(self._folder.translator, figures)
         if all(state) and not self._announced:
             self._announced = True
             sys.stdout.write("ready\n")
@@ -308,6 +377,9 @@ def _is_marker(topic: str) -> bool:
 def main(arguments: Sequence[str]) -> int:
     """Run the translator."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    # Messages become many objects without cycles; looking for cycles in all that is remembered costs a tenth.
+    gc.freeze()
+    gc.set_threshold(100_000, 20, 50)
     folder, address, port, partitions = arguments
     try:
         Translator(DataFolder(Path(folder)), address, int(port), int(partitions)).run()

@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Container
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -84,12 +85,29 @@ class Outcome:
 
 
 class Campaign:
-    """Service, clients, and whoever kills them. All that is started is ended, whatever happens."""
+    """Service, clients, and whoever kills them. All that is started is ended, whatever happens.
 
-    def __init__(self, folder: Path, network: Network, seed: int) -> None:
+    Args:
+        clients: how many, each in a slot that its runs follow each other in.
+        record: slots whose calls return only when the record is on the disk.
+        program: what the clients run.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        network: Network,
+        seed: int,
+        clients: int = CLIENTS,
+        record: Container[int] = RECORD,
+        program: str = "faults_client.py",
+    ) -> None:
         self._folder = folder
         self._network = network
         self._chance = random.Random(seed)
+        self._clients = clients
+        self._record = record
+        self._program = program
         self._cut_until: dict[int, float] = {}
         self._slots: dict[int, subprocess.Popen[bytes]] = {}
         self._begin_at: dict[int, float] = {}
@@ -122,7 +140,7 @@ class Campaign:
         self.outcome.runs += 1
         run = self.outcome.runs
         journal = self._folder / f"journal-{slot}-{run}"
-        command = [sys.executable, str(Path(__file__).with_name("faults_client.py")), str(slot), str(run), str(journal)]
+        command = [sys.executable, str(Path(__file__).with_name(self._program)), str(slot), str(run), str(journal)]
         with (self._folder / f"client-{slot}.log").open("ab") as log:
             self._slots[slot] = subprocess.Popen(
                 self._network.command(str(slot), command), env=self._environment(slot), stdout=log, stderr=log
@@ -134,16 +152,16 @@ class Campaign:
             "PROVLIGHT_SERVER_URL": f"{SERVICE}:{PORT}",
             "PROVLIGHT_CREDENTIALS": str(self._folder / "credentials"),
             "PROVLIGHT_SPOOL_DIR": str(self._folder / f"spool-{slot}"),
-            "PROVLIGHT_DURABILITY": "record" if slot in RECORD else "batch",
+            "PROVLIGHT_DURABILITY": "record" if slot in self._record else "batch",
             "PROVLIGHT_FLUSH_TIMEOUT": "60",
         }
 
     def end(self) -> None:
         """End whatever still runs."""
         for process in self._slots.values():
-            _end(process, signal.SIGKILL)
+            end_process(process, signal.SIGKILL)
         if self._service is not None:
-            _end(self._service, signal.SIGTERM)
+            end_process(self._service, signal.SIGTERM)
 
     # ------------------------------------------------------------------------------------------------ killing
 
@@ -163,17 +181,17 @@ class Campaign:
 
     def _kill(self, target: str) -> bool:
         if target == "client":
-            slot = self._chance.randrange(CLIENTS)
+            slot = self._chance.randrange(self._clients)
             process = self._slots.get(slot)
             if process is None:
                 return False
-            _end(process, signal.SIGKILL)
+            end_process(process, signal.SIGKILL)
             del self._slots[slot]
             self._begin_at[slot] = time.monotonic() + self._chance.random() * 0.3
             return True
         if target == "supervisor":
             assert self._service is not None
-            _end(self._service, signal.SIGKILL)
+            end_process(self._service, signal.SIGKILL)
             self.serve()
             return True
         try:
@@ -184,7 +202,7 @@ class Campaign:
         return True
 
     def _cut(self) -> None:
-        slot = self._chance.randrange(CLIENTS)
+        slot = self._chance.randrange(self._clients)
         if slot not in self._cut_until:
             self._network.cut(slot)
             self._cut_until[slot] = time.monotonic() + self._chance.random() * 2
@@ -218,7 +236,7 @@ class Campaign:
             if code:
                 self.outcome.faults.append(f"client {slot} ended with code {code}")
         self._slots.clear()
-        for slot in range(CLIENTS):
+        for slot in range(self._clients):
             send = [sys.executable, "-m", "provlight", "spool", "send", "--timeout", str(SETTLE_S)]
             done = subprocess.run(
                 self._network.command(str(slot), send),
@@ -245,10 +263,10 @@ class Campaign:
                 self.outcome.faults.append(f"{path.name} is damaged")
             begun, ended = inputs.pop((slot, run), 0), outputs.pop((slot, run), 0)
             # The last task may have been killed between its record and the line in the journal.
-            least = done if slot in RECORD else 0
+            least = done if slot in self._record else 0
             if not (least <= ended <= done + 1 and ended <= begun <= ended + 1):
                 self.outcome.faults.append(f"client {slot}, run {run}: {done} done, {begun} begun, {ended} ended")
-            if slot not in RECORD:
+            if slot not in self._record:
                 self.outcome.window.append(max(0, done - ended))
         for rest in (*inputs, *outputs):
             self.outcome.faults.append(f"rows of a client that never was: {rest}")
@@ -294,7 +312,7 @@ class Campaign:
         return done.stdout
 
 
-def _end(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+def end_process(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
     with suppress(ProcessLookupError):
         process.send_signal(number)
     try:

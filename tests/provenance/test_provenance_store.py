@@ -319,7 +319,7 @@ class Fragile(Store):
 
     def _write(self, assembly: Any, *arguments: Any) -> None:
         super()._write(assembly, *arguments)
-        if "poison" in assembly.tasks._keys:
+        if any(key[3] == "poison" for key in assembly.tasks._keys):
             self._execute("SELECT no_such_column FROM task")
 
 
