@@ -34,6 +34,9 @@ class Provenance(Closed):
     parallelism: Annotated[int, Strict()] = Field(
         1, ge=1, le=MAX_PARALLELISM, description="Number of topics, and translators, that the hosts are spread over."
     )
+    tls: Annotated[bool, Strict()] = Field(
+        False, description="Whether hosts reach it by TLS only, with a certificate authority made for the experiment."
+    )
 
     model_config = ConfigDict(
         json_schema_extra={

@@ -31,6 +31,9 @@ class Settings(Closed):
         None, description="Who shapes links of the local testbed."
     )
     monetdb_libs: Path | None = Field(None, description="Folder with the MonetDB libraries.")
+    provenance_dsn: str | None = Field(
+        None, repr=False, description="URL of the MonetDB server that `e2clab provenance serve` uses; a secret."
+    )
 
 
 def read_settings(environment: Mapping[str, str]) -> tuple[Settings, list[Problem]]:

@@ -108,6 +108,7 @@ class ProvenancePlan(Frozen):
         topics: for each agent, its partition, 1 to ``parallelism``.
         ipv: address family that agents use, 4 or 6.
         parallelism: number of partitions.
+        tls: whether agents reach it by TLS only.
         dataflow_spec: path of the specification as written in the scenario.
         dataflows: the evaluated specification, in the form of ``provlight.dataflow``.
     """
@@ -117,6 +118,7 @@ class ProvenancePlan(Frozen):
     topics: dict[str, int]
     ipv: Literal[4, 6] = 4
     parallelism: int = 1
+    tls: bool = False
     dataflow_spec: str
     dataflows: tuple[dict[str, Any], ...] = ()
 

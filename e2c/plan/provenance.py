@@ -23,6 +23,7 @@ def plan_provenance(
         topics={agent: place % provenance.parallelism + 1 for place, agent in enumerate(agents)},
         ipv=provenance.ipv,
         parallelism=provenance.parallelism,
+        tls=provenance.tls,
         dataflow_spec=provenance.dataflow_spec,
         dataflows=tuple(dict(dataflow) for dataflow in dataflows),
     )

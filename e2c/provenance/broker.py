@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import ipaddress
 import json
 import re
 import secrets
@@ -11,13 +10,14 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from e2c.errors import MissingToolError, ProvenanceError
+from e2c.provenance import addresses
 from e2c.provenance.folder import BROKER_USER, DataFolder, write_private
+from e2c.provenance.tls import Identity
 
-DEFAULT_BINDS = ("127.0.0.1", "::1")
 DEVICE_USER = "device"
 """Broker user for devices when no ``--clients`` are given."""
 
@@ -36,19 +36,31 @@ _USER = re.compile(r"[^\s:/+#\x00-\x1f\x7f]{1,256}")
 
 @dataclass(frozen=True)
 class Listeners:
-    """Where the broker accepts connections."""
+    """Where the broker accepts connections.
+
+    Args:
+        tls: what it shows its clients; None: they connect in plain text.
+        local_port: with TLS, the port on loopback that the service itself uses.
+    """
 
     binds: tuple[str, ...]
     port: int
+    tls: Identity | None = None
+    local_port: int = 0
 
     def urls(self) -> list[str]:
-        """One ``mqtt://address:port`` for each address."""
-        return [f"mqtt://{f'[{bind}]' if ':' in bind else bind}:{self.port}" for bind in self.binds]
+        """One ``mqtt://address:port`` for each address; ``mqtts`` with TLS, and its name if it is for no address."""
+        if self.tls is None:
+            return [f"mqtt://{addresses.bracketed(bind)}:{self.port}" for bind in self.binds]
+        if self.tls.name is not None:
+            return [f"mqtts://{self.tls.name}:{self.port}"]
+        return [f"mqtts://{addresses.bracketed(bind)}:{self.port}" for bind in self.binds]
 
-    def reachable(self) -> str:
-        """An address of this host at which the broker answers."""
-        first = self.binds[0]
-        return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(first, first)  # noqa: S104 - compared, not bound
+    def local(self) -> tuple[str, int]:
+        """Address and port at which the service itself reaches the broker, without TLS."""
+        if self.tls is not None:
+            return addresses.LOOPBACKS[0], self.local_port
+        return addresses.reachable(self.binds[0]), self.port
 
 
 def find(name: str = "mosquitto") -> str:
@@ -70,30 +82,30 @@ def find(name: str = "mosquitto") -> str:
 
 
 def choose(binds: Sequence[str], port: int) -> Listeners:
-    """Check that the broker can listen where it is asked to; port 0 means a free one.
+    """Check that the broker can listen where it is asked to; port 0 means a free one, no addresses mean loopback.
 
     Raises:
         ProvenanceError: an address is not one of this host, or the port is taken.
     """
-    addresses = tuple(dict.fromkeys(binds)) or DEFAULT_BINDS
-    for address in addresses:
-        try:
-            ipaddress.ip_address(address)
-        except ValueError as error:
-            raise ProvenanceError(f"--bind {address} is not an IP address") from error
-    if not binds and not _has_v6():
-        addresses = ("127.0.0.1",)
-    for address in addresses:
+    chosen = addresses.checked(binds) or addresses.LOOPBACKS[: 2 if _has_v6() else 1]
+    for address in chosen:
         refusal = _refusal(address, port)
         if refusal is not None:
             raise refusal
     if port:
-        return Listeners(addresses, port)
+        return Listeners(chosen, port)
     for _ in range(20):
-        chosen = _free_port(addresses[0])
-        if not any(_refusal(address, chosen) for address in addresses):
-            return Listeners(addresses, chosen)
-    raise ProvenanceError("no port is free on all addresses", where=", ".join(addresses))
+        free = _free_port(chosen[0])
+        if not any(_refusal(address, free) for address in chosen):
+            return Listeners(chosen, free)
+    raise ProvenanceError("no port is free on all addresses", where=", ".join(chosen))
+
+
+def secured(listeners: Listeners, identity: Identity) -> Listeners:
+    """The same addresses with TLS, and a plain port on loopback for the service itself."""
+    while (local_port := _free_port(addresses.LOOPBACKS[0])) == listeners.port:
+        continue
+    return replace(listeners, tls=identity, local_port=local_port)
 
 
 def configure(folder: DataFolder, listeners: Listeners, clients: Mapping[str, str]) -> list[str]:
@@ -144,7 +156,12 @@ def configure(folder: DataFolder, listeners: Listeners, clients: Mapping[str, st
         "connection_messages false",
         "sys_interval 0",
     ]
-    lines += [f"listener {listeners.port} {bind}" for bind in listeners.binds]
+    for bind in listeners.binds:
+        lines.append(f"listener {listeners.port} {bind}")
+        if listeners.tls is not None:
+            lines += [f"certfile {listeners.tls.certificate}", f"keyfile {listeners.tls.key}"]
+    if listeners.tls is not None:
+        lines.append("listener {1} {0}".format(*listeners.local()))
     write_private(root / "mosquitto.conf", "\n".join(lines) + "\n")
     return [program, "-c", str(root / "mosquitto.conf")]
 
@@ -172,7 +189,7 @@ def read_clients(path: Path) -> dict[str, str]:
 def device_account(folder: DataFolder) -> dict[str, str]:
     """The one account for devices when none are given, generated once; ProvLight reads the file."""
     if not folder.credentials.exists():
-        write_private(folder.credentials, f"{DEVICE_USER}\n{secrets.token_urlsafe(24)}\n")
+        write_private(folder.credentials, f"{DEVICE_USER}\n{secrets.token_urlsafe(24)}\n", durable=True)
     user, password = folder.credentials.read_text(encoding="utf-8").splitlines()[:2]
     return {user: password}
 
@@ -204,7 +221,7 @@ def _has_v6() -> bool:
 
 
 def _family(address: str) -> socket.AddressFamily:
-    return socket.AF_INET6 if ":" in address else socket.AF_INET
+    return socket.AF_INET6 if addresses.is_v6(address) else socket.AF_INET
 
 
 def _probe(address: str) -> socket.socket:
@@ -218,7 +235,7 @@ def _probe(address: str) -> socket.socket:
 
 def _free_port(address: str) -> int:
     with _probe(address) as probe:
-        probe.bind((address, 0))
+        probe.bind(addresses.socket_address(address, 0))
         port: int = probe.getsockname()[1]
         return port
 
@@ -226,10 +243,10 @@ def _free_port(address: str) -> int:
 def _refusal(address: str, port: int) -> ProvenanceError | None:
     try:
         with _probe(address) as probe:
-            probe.bind((address, port))
+            probe.bind(addresses.socket_address(address, port))
             probe.listen(1)
     except OSError as error:
-        shown = f"[{address}]" if ":" in address else address
+        shown = addresses.bracketed(address)
         if error.errno == errno.EADDRINUSE:
             return ProvenanceError(
                 f"port {port} is taken",

@@ -14,17 +14,21 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import BinaryIO
 
 from e2c.errors import ProvenanceError
 
 FIRST_BACKOFF_S = 0.05
-LONGEST_BACKOFF_S = 5.0
+LONGEST_BACKOFF_S = 2.0
+WORKED_S = 1.0
+"""A child that was ready for this long starts again without delay: it was ended, or met something rare."""
+
 STABLE_S = 30.0
-"""A child that lived this long starts again without delay."""
+FAILING = 3
+"""A child that ended this often in a row, each time within ``STABLE_S``, is said to fail."""
 
 MAX_LOG = 16 << 20
-"""A log longer than this is put aside when its child starts."""
+"""A log longer than this is put aside; one older log is kept."""
 
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -51,12 +55,16 @@ class Child:
     pidfd: int = -1
     is_ready: bool = False
     restarts: int = 0
+    failures: int = 0  # ends in a row, each within STABLE_S
+    last_end: str | None = None
+    since: float | None = None  # time.time() of its start
     restart_at: float | None = None
     last_lines: deque[str] = field(default_factory=lambda: deque(maxlen=8))
     _backoff: float = FIRST_BACKOFF_S
     _started: float = 0.0
+    _ready_at: float | None = None
     _buffer: bytes = b""
-    _file: IO[bytes] | None = None
+    _file: BinaryIO | None = None
 
     def start(self) -> None:
         """Start the process.
@@ -64,13 +72,11 @@ class Child:
         Raises:
             ProvenanceError: the program cannot be started.
         """
-        if self.log.exists() and self.log.stat().st_size > MAX_LOG:
-            self.log.replace(self.log.with_suffix(".log.1"))
-        self.close_log()
-        self._file = self.log.open("ab")
+        self._open_log()
         self.is_ready, self.restart_at, self._buffer = False, None, b""
         self.last_lines.clear()
-        self._started = time.monotonic()
+        self._started, self._ready_at = time.monotonic(), None
+        self.since = time.time()
         parent = os.getpid()
 
         def before_exec() -> None:
@@ -113,16 +119,18 @@ class Child:
             return False
         if not data:
             return False
-        if self._file is not None:
-            self._file.write(data)
-            self._file.flush()
+        with suppress(OSError):  # a full disk ends nothing but the log
+            if self._file is None or self._file.tell() > MAX_LOG:
+                self._open_log()
+            if self._file is not None:
+                self._file.write(data)
         *lines, self._buffer = (self._buffer + data)[-(1 << 16) :].split(b"\n")
         for line in lines:
             text = line.decode(errors="replace").strip()
             if text:
                 self.last_lines.append(text)
             if not self.is_ready and self.ready.search(text):
-                self.is_ready = True
+                self.is_ready, self._ready_at = True, time.monotonic()
         return True
 
     def ended(self, now: float) -> int:
@@ -134,8 +142,11 @@ class Child:
         if self._buffer:
             self.last_lines.append(self._buffer.decode(errors="replace").strip())
         self.release()
-        if now - self._started > STABLE_S:
+        if self._ready_at is not None and now - self._ready_at > WORKED_S:
             self._backoff = FIRST_BACKOFF_S
+        self.failures = self.failures + 1 if now - self._started < STABLE_S else 1
+        said = f": {self.last_lines[-1]}" if self.last_lines else ""
+        self.last_end = f"signal {-code}" if code < 0 else f"exit code {code}{said}"
         self.restart_at = now + self._backoff
         self._backoff = min(self._backoff * 2, LONGEST_BACKOFF_S)
         return code
@@ -172,17 +183,28 @@ class Child:
             self._file.close()
             self._file = None
 
+    def _open_log(self) -> None:
+        self.close_log()
+        with suppress(OSError):  # a full disk
+            if self.log.exists() and self.log.stat().st_size > MAX_LOG:
+                self.log.replace(self.log.with_suffix(".log.1"))
+            self._file = self.log.open("ab", buffering=0)
+
     def _wait_for_output(self, timeout_s: float) -> bool:
         ready, _, _ = select.select([self.output, self.pidfd], [], [], timeout_s)
         return self.output in ready
 
 
-def start_time(pid: int | None) -> str | None:
-    """Start time of a living process as the kernel counts it: with the pid it names a process uniquely."""
+def start_time(pid: int | None, *, dying: bool = False) -> str | None:
+    """Start time of a living process as the kernel counts it: with the pid it names a process uniquely.
+
+    Args:
+        dying: also of one that has ended but for its entry, or for threads that still end.
+    """
     if pid is None:
         return None
     try:
         state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except (OSError, ValueError):
         return None
-    return None if state in "ZX" else fields[18]
+    return None if state in "ZX" and not dying else fields[18]

@@ -5,9 +5,12 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from e2c.errors import ProvenanceError
+from e2c.provenance.addresses import bracketed
+from e2c.provenance.dsn import Server, kept
 from e2c.provenance.folder import ADMIN, DATABASE_NAME, DataFolder, read_json
 
 # pymonetdb logs each failed attempt, with details that belong into our own message.
@@ -18,7 +21,7 @@ Connection = Any
 
 
 def connect(folder: DataFolder, user: str = ADMIN, *, autocommit: bool = False, timeout_s: float | None = None) -> Any:
-    """Connect to the database of a data folder.
+    """Connect to the database of a data folder: its own, or the server of ``--dsn``.
 
     Args:
         user: ``ADMIN`` or ``READER``; the password comes from the folder.
@@ -27,9 +30,16 @@ def connect(folder: DataFolder, user: str = ADMIN, *, autocommit: bool = False, 
     Raises:
         ProvenanceError: it does not answer.
     """
-    endpoint = read_json(folder.database_endpoint)
-    password = folder.passwords()[user]
-    return dial(endpoint["port"], user, password, autocommit=autocommit, timeout_s=timeout_s)
+    server = kept(folder)
+    if server is None:
+        port, password = read_json(folder.database_endpoint)["port"], folder.passwords()[user]
+        return dial(port, user, password, autocommit=autocommit, timeout_s=timeout_s)
+    if user == ADMIN:
+        connection = dial_server(server, autocommit=autocommit, timeout_s=timeout_s)
+        connection.cursor().execute('SET SCHEMA "public"')  # that user's own may be another
+        return connection
+    reading = replace(server, user=user, password=folder.passwords()[user])
+    return dial_server(reading, autocommit=autocommit, timeout_s=timeout_s)
 
 
 def dial(port: int, user: str, password: str, *, autocommit: bool = False, timeout_s: float | None = None) -> Any:
@@ -38,15 +48,25 @@ def dial(port: int, user: str, password: str, *, autocommit: bool = False, timeo
     Raises:
         ProvenanceError: it does not answer, or refuses the password.
     """
+    server = Server("127.0.0.1", port, DATABASE_NAME, user, password)
+    return dial_server(server, autocommit=autocommit, timeout_s=timeout_s)
+
+
+def dial_server(server: Server, *, autocommit: bool = False, timeout_s: float | None = None) -> Any:
+    """Connect to a MonetDB server.
+
+    Raises:
+        ProvenanceError: it does not answer, or refuses the password.
+    """
     import pymonetdb
 
     try:
         connection = pymonetdb.connect(
-            hostname="127.0.0.1",
-            port=port,
-            username=user,
-            password=password,
-            database=DATABASE_NAME,
+            hostname=server.host,
+            port=server.port,
+            username=server.user,
+            password=server.password,
+            database=server.database,
             autocommit=autocommit,
             connect_timeout=10,
         )
@@ -54,7 +74,7 @@ def dial(port: int, user: str, password: str, *, autocommit: bool = False, timeo
     except (pymonetdb.Error, OSError) as error:
         raise ProvenanceError(
             "the database does not answer",
-            where=f"127.0.0.1:{port}",
+            where=f"{bracketed(server.host)}:{server.port}",
             why=explain(error),
             hint="See `python -m e2c.provenance status`",
         ) from error
@@ -82,6 +102,8 @@ _C1 = re.compile("\u00c2([\u0080-\u009f])")
 
 def explain(error: BaseException) -> str:
     """The sentence of a database error, without SQL state and trailing lines."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
     text = str(error).strip() or type(error).__name__
     first = text.splitlines()[0]
     code, mark, rest = first.partition("!")
@@ -98,11 +120,39 @@ def uploader(columns: Mapping[str, bytes]) -> Any:
             if text_mode or filename not in columns:
                 upload.send_error("not offered")
                 return
-            # Past the buffered writer: the columns are whole already.
-            upload._raw()
-            upload._send_data(columns[filename])
+            _upload(upload, columns[filename])
 
     return _Uploader()
+
+
+_BLOCK = 8190
+"""Bytes in a block of the protocol, at most."""
+
+_MORE, _DONE = "\1\2\n", "\1\3\n"
+
+
+def _upload(upload: Any, data: bytes) -> None:
+    """Send a column in one piece.
+
+    pymonetdb sends each block of 8 kB in two pieces and asks the server after each MB, which for many small columns
+    takes longer than their transfer.
+    """
+    upload.bytes_sent = len(data) + 1
+    upload._raw()  # marks it as used
+    mapi, upload.mapi = upload.mapi, None  # nothing is left to do for it
+    content = b"\n" + data  # accepted
+    pieces: list[bytes] = []
+    for start in range(0, len(content), _BLOCK):
+        block = content[start : start + _BLOCK]
+        last = start + _BLOCK >= len(content)
+        pieces += ((len(block) << 1 | last).to_bytes(2, "little"), block)
+    mapi.sock.sendall(b"".join(pieces))
+    answer = mapi._getblock()
+    if answer == _MORE:
+        mapi._putblock("")
+        answer = mapi._getblock()
+    if answer != _DONE:
+        raise ProvenanceError("the database does not take a column", why=repr(answer[:80]))
 
 
 def downloader(receive: Callable[[bytes], None]) -> Any:

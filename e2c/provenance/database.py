@@ -13,14 +13,16 @@ import signal
 import socket
 import sys
 from contextlib import suppress
-from importlib.resources import files
 from pathlib import Path
+from typing import Protocol
 
+import e2c
 from e2c.errors import E2CError, ProvenanceError
-from e2c.provenance import libmonetdb
+from e2c.provenance import guard, libmonetdb
 from e2c.provenance.engine import Engine, SQLError
-from e2c.provenance.folder import ADMIN, READER, DataFolder, write_json
+from e2c.provenance.folder import ADMIN, READER, DataFolder, write_json, write_private
 from e2c.provenance.names import quoted
+from e2c.provenance.schema import meanings, statements
 
 ADDRESS = "127.0.0.1"
 PORT_ATTEMPTS = 20
@@ -29,12 +31,17 @@ PORT_ATTEMPTS = 20
 def main(arguments: list[str]) -> int:
     """Serve until SIGTERM or SIGINT."""
     folder, port = DataFolder(Path(arguments[0])), int(arguments[1])
+    made, version = folder.farm.exists(), _version()
     # Before any thread of the engine exists: they inherit the mask, so that the signal comes to sigwait below.
     stops = {signal.SIGTERM, signal.SIGINT}
     signal.pthread_sigmask(signal.SIG_BLOCK, stops)
+    guard.limit_memory()
     try:
         engine = Engine(libmonetdb.locate(), folder.farm, folder.log("monetdb"))
-        prepare(engine, folder.passwords())
+        secure(engine, folder.passwords())
+        if not (made and folder.prepared.exists() and folder.prepared.read_text(encoding="utf-8") == version):
+            make_tables(engine)
+            write_private(folder.prepared, version)
         port = listen(engine, port)
         write_json(folder.database_endpoint, {"address": ADDRESS, "port": port, "pid": os.getpid()})
     except E2CError as error:
@@ -49,40 +56,62 @@ def main(arguments: list[str]) -> int:
     os._exit(0)
 
 
-def prepare(engine: Engine, passwords: dict[str, str]) -> None:
-    """Set passwords, make the schema and the reader, close what crashes an embedded server.
+class Session(Protocol):
+    """Something that executes SQL as the administrator, and raises :class:`SQLError` when it is refused."""
+
+    def execute(self, sql: str) -> None:
+        """Execute one statement."""
+
+
+def secure(engine: Session, passwords: dict[str, str]) -> None:
+    """Set passwords, make the schema and the reader, close what crashes an embedded server. At every start.
 
     Raises:
         SQLError: a statement was refused.
     """
-    secret, reader = (hashlib.sha512(passwords[name].encode()).hexdigest() for name in (ADMIN, READER))
-    _unless(
+    unless(
         "M0M27",  # has its password already
         engine,
-        f"ALTER USER SET ENCRYPTED PASSWORD '{secret}' USING OLD PASSWORD '0'",
+        f"ALTER USER SET ENCRYPTED PASSWORD '{_hashed(passwords[ADMIN])}' USING OLD PASSWORD '0'",
     )
     engine.execute('CREATE SCHEMA IF NOT EXISTS "public"')
     engine.execute(f'ALTER USER {quoted(ADMIN)} SET SCHEMA "public"')
+    make_reader(engine, passwords[READER])
+    for statement in (*CLOSED, *guard.OTHERS):
+        engine.execute(statement)
+
+
+CLOSED = (
+    "REVOKE EXECUTE ON FUNCTION sys.queue() FROM PUBLIC",
+    "REVOKE SELECT ON sys.queue FROM PUBLIC",
+)
+"""These read session tables that an embedded server does not have: it would die of them."""
+
+
+def make_reader(session: Session, password: str) -> None:
+    """Make the user of queries, or set its password."""
+    reader = _hashed(password)
     create = f"CREATE USER {READER} WITH ENCRYPTED PASSWORD '{reader}' NAME 'reads everything' SCHEMA \"public\""
-    _unless("42M31", engine, create)
+    unless("42M31", session, create)
     # What CREATE USER stores is not this password but a known one.
-    engine.execute(f"ALTER USER {READER} WITH ENCRYPTED PASSWORD '{reader}'")
-    # These read session tables that an embedded server does not have: it would die of them.
-    engine.execute("REVOKE EXECUTE ON FUNCTION sys.queue() FROM PUBLIC")
-    engine.execute("REVOKE SELECT ON sys.queue FROM PUBLIC")
+    session.execute(f"ALTER USER {READER} WITH ENCRYPTED PASSWORD '{reader}'")
+
+
+def make_tables(session: Session) -> None:
+    """Make the tables and views that are missing, and let the reader read them."""
     for statement in statements():
         if statement.startswith("ALTER TABLE"):
-            _unless("42S21", engine, statement)  # the column is there
+            unless("42S21", session, statement)  # the column is there
         else:
-            engine.execute(statement)
-            _grant(engine, statement)
-
-
-def statements() -> list[str]:
-    """The statements of ``schema.sql``."""
-    text = files("e2c.provenance").joinpath("schema.sql").read_text(encoding="utf-8")
-    lines = [line for line in text.splitlines() if not line.startswith("--")]
-    return [statement.strip() for statement in "\n".join(lines).split(";\n") if statement.strip(" \n;")]
+            if statement.startswith("CREATE TABLE"):
+                # A set could have this name before this program had such a table; its view gives way.
+                unless("is a table", session, f'DROP VIEW IF EXISTS "public".{_target(statement)}')
+            session.execute(statement)
+            _grant(session, statement)
+    session.execute("START TRANSACTION")  # a commit for each would cost more than the rest of the start
+    for statement in meanings():
+        session.execute(statement)
+    session.execute("COMMIT")
 
 
 def listen(engine: Engine, port: int) -> int:
@@ -109,18 +138,30 @@ def _free_port() -> int:
         return port
 
 
-def _grant(engine: Engine, statement: str) -> None:
-    table = statement.split('"public".', 1)[1].split(maxsplit=1)[0]
-    _unless("01007", engine, f'GRANT SELECT ON "public".{table} TO {READER}')
-
-
-def _unless(state: str, engine: Engine, statement: str) -> None:
+def unless(state: str, session: Session, statement: str) -> None:
     """Execute, accepting the refusal that says it was done before."""
     try:
-        engine.execute(statement)
+        session.execute(statement)
     except SQLError as error:
         if state not in (error.why or ""):
             raise
+
+
+def _version() -> str:
+    """Tells one schema from another."""
+    return hashlib.sha256("\n".join((e2c.__version__, *statements(), *meanings())).encode()).hexdigest()
+
+
+def _hashed(password: str) -> str:
+    return hashlib.sha512(password.encode()).hexdigest()
+
+
+def _target(statement: str) -> str:
+    return statement.split('"public".', 1)[1].split(maxsplit=1)[0]
+
+
+def _grant(session: Session, statement: str) -> None:
+    unless("01007", session, f'GRANT SELECT ON "public".{_target(statement)} TO {READER}')
 
 
 if __name__ == "__main__":

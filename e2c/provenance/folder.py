@@ -46,6 +46,11 @@ class DataFolder:
         return self.root / "run" / "translator.json"
 
     @property
+    def metrics(self) -> Path:
+        """Where the figures for Prometheus are served, written by their server."""
+        return self.root / "run" / "metrics.json"
+
+    @property
     def dataflows(self) -> Path:
         """The declared dataflows, as given to ``serve``."""
         return self.root / "run" / "dataflows.json"
@@ -61,6 +66,16 @@ class DataFolder:
         return self.root / "credentials"
 
     @property
+    def external(self) -> Path:
+        """The MonetDB server of ``--dsn`` with its password, mode 0600; absent where the database is our own."""
+        return self.root / "external.json"
+
+    @property
+    def tls(self) -> Path:
+        """The experiment's certificate authority and the broker's certificate."""
+        return self.root / "tls"
+
+    @property
     def broker(self) -> Path:
         """Configuration of the broker."""
         return self.root / "broker"
@@ -69,6 +84,11 @@ class DataFolder:
     def farm(self) -> Path:
         """The database proper; the folder's name is the database's name."""
         return self.root / "database" / DATABASE_NAME
+
+    @property
+    def prepared(self) -> Path:
+        """Which version of the schema the database is known to have."""
+        return self.root / "run" / "schema"
 
     def log(self, child: str) -> Path:
         """Log file of a child."""
@@ -98,7 +118,8 @@ class DataFolder:
         """
         if not self.secrets.exists():
             names = (ADMIN, READER, BROKER_USER)
-            write_private(self.secrets, json.dumps({name: secrets.token_urlsafe(24) for name in names}))
+            made = {name: secrets.token_urlsafe(24) for name in names}
+            write_private(self.secrets, json.dumps(made), durable=True)
         found: dict[str, str] = read_json(self.secrets)
         return found
 
@@ -113,12 +134,19 @@ BROKER_USER = "e2c-service"
 """Broker user of the translator and the health check."""
 
 
-def write_private(path: Path, text: str) -> None:
-    """Write a file whole or not at all, mode 0600 from the first byte."""
+def write_private(path: Path, text: str, *, durable: bool = False) -> None:
+    """Write a file whole or not at all, mode 0600 from the first byte.
+
+    Args:
+        durable: it outlives a power cut from now on.
+    """
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(text)
+        file.flush()
+        if durable:
+            os.fsync(descriptor)
     part.replace(path)
 
 

@@ -23,6 +23,9 @@ LIBRARIES = ("pcre", "stream", "bat", "mapi", "monetdb5", "monetdbsql", "monetdb
 """Short names in the order of loading: each needs those before it."""
 
 REQUIREMENT = "monetdbe==0.11"
+VERSION = "11.41.14"
+"""Of the server in that wheel."""
+
 WHEEL_SHA256 = "4f42d6328ac2ffddc6de07271671431c90c40c5560ce4790e789a24ef6dfa55d"
 FOLDER = "monetdbe.libs"
 VARIABLE = "E2C_MONETDB_LIBS"

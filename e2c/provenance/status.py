@@ -12,9 +12,10 @@ from contextlib import suppress
 from typing import Any
 
 from e2c.errors import ProvenanceError
-from e2c.provenance.children import start_time
+from e2c.provenance.children import FAILING, STABLE_S, start_time
 from e2c.provenance.folder import BROKER_USER, DataFolder, read_json
 from e2c.provenance.queries import ask
+from e2c.provenance.space import free, scarce
 
 HEARTBEAT_LIMIT_S = 15.0
 """Older than this, the translator's heartbeat says that it hangs."""
@@ -26,7 +27,10 @@ STOP_LIMIT_S = 120.0
 def report(folder: DataFolder) -> dict[str, Any]:
     """State of the children, of the parts they serve, and of each client.
 
-    ``healthy`` is whether every part answers. No secrets.
+    ``healthy`` is whether every part answers and there is space on the disk. A child that ended several times in a row,
+    and has not lived long since, has the state ``failing``. The ``lag_s`` of a client is the time from the capture of
+    the newest record of its latest transaction to its storing, by the clocks of both hosts; None while it has stored
+    none. No secrets.
 
     Raises:
         ProvenanceError: no service has run in this folder.
@@ -34,10 +38,13 @@ def report(folder: DataFolder) -> dict[str, Any]:
     state = read_json(folder.supervisor)
     running = is_running(folder)
     children = state["children"]
+    ready = {child["name"] for child in children if running and child["state"] == "ready"}
     for child in children:
         del child["started"]
         if not running:
             child.update(state="down", pid=None)
+        elif child["failures"] >= FAILING and not (child["state"] == "ready" and _lives(child)):
+            child["state"] = "failing"
     health = {"broker": False, "database": False, "translator": False}
     translator: dict[str, Any] = {}
     clients: list[dict[str, Any]] = []
@@ -50,10 +57,13 @@ def report(folder: DataFolder) -> dict[str, Any]:
             beats = time.time() - translator["time"] < HEARTBEAT_LIMIT_S
             health["translator"] = bool(beats and translator["broker"] and translator["database"])
         for child in children:  # a part that is being started again answers not yet, or no longer
-            health[child["name"]] = health[child["name"]] and child["state"] == "ready"
+            health[child["name"]] = health.get(child["name"], True) and child["name"] in ready
+    full = scarce(folder)
     return {
-        "healthy": running and all(health.values()),
+        "healthy": running and all(health.values()) and not full,
         "running": running,
+        "free_bytes": free(folder),
+        "disk_full": full,
         "health": health,
         "children": children,
         "translator": translator,
@@ -143,22 +153,27 @@ def _stored(folder: DataFolder) -> tuple[list[dict[str, Any]], list[dict[str, An
         return clients, undeclared, False
     for row in clients:
         row["user"] = row.pop("user_name")
+        lag_us = row.pop("lag_us")
+        row["lag_s"] = None if lag_us is None else lag_us / 1e6
         for name in ("first_seen", "last_seen"):
             row[name] = row[name].isoformat(timespec="microseconds") + "Z"
     return clients, undeclared, True
 
 
 _CLIENTS = (
-    "SELECT user_name, client, host, received, stored, rejected, lost, last_seq, first_seen, last_seen "
+    "SELECT user_name, client, host, received, stored, rejected, lost, lag_us, last_seq, first_seen, last_seen "
     'FROM "public".client ORDER BY id'
 )
 
 
+def _lives(child: dict[str, Any]) -> bool:
+    """Whether a child has lived long enough to be taken for a sound one."""
+    return child["since"] is not None and time.time() - child["since"] > STABLE_S
+
+
 def _broker_address(folder: DataFolder) -> tuple[str, int]:
-    url = str(read_json(folder.service)["mqtt"][0]).removeprefix("mqtt://")
-    address, _, port = url.rpartition(":")
-    address = address.strip("[]")
-    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address, address), int(port)  # noqa: S104 - compared, not bound
+    local = read_json(folder.service)["local"]
+    return str(local["address"]), int(local["port"])
 
 
 def _broker_client(folder: DataFolder, name: str) -> Any:

@@ -2,56 +2,36 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
-import re
+import platform
 import selectors
-import signal
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import e2c
-from e2c.errors import BusyError, ProvenanceError
-from e2c.provenance import broker, libmonetdb
+from e2c.errors import ProvenanceError
+from e2c.provenance import addresses, broker, dsn, libmonetdb, tls
 from e2c.provenance.children import Child, start_time
 from e2c.provenance.folder import DATABASE_NAME, DataFolder, read_json, write_json
+from e2c.provenance.ownership import Ownership, Signals, wait_for_orphans
+from e2c.provenance.parts import Request, check_kind, children
 
 READY_LIMIT_S = 60.0
-ORPHANS_LIMIT_S = 10.0
 PORT_ATTEMPTS = 5
 
 
 class Supervisor:
-    """Runs the service until it is told to stop.
+    """Runs the service until it is told to stop."""
 
-    Args:
-        dataflows: evaluated dataflows; they are added to those the database knows.
-        clients: broker users for devices.
-    """
-
-    def __init__(
-        self,
-        folder: DataFolder,
-        *,
-        dataflows: Sequence[Mapping[str, Any]],
-        clients: Mapping[str, str] | None,
-        binds: Sequence[str],
-        mqtt_port: int,
-        partitions: int,
-        database_port: int = 0,
-    ) -> None:
+    def __init__(self, folder: DataFolder, request: Request) -> None:
         self.folder = folder
-        self._dataflows = dataflows
-        self._clients = clients
-        self._binds = binds
-        self._mqtt_port = mqtt_port
-        self._partitions = partitions
-        self._database_port = database_port
+        self._request = request
+        self._server: dsn.Server | None = None
         self._stopping = False
         self._serving = False
         self._children: list[Child] = []
@@ -64,12 +44,21 @@ class Supervisor:
             E2CError: it could not start; nothing is left running.
         """
         broker.find()
-        libraries = libmonetdb.locate()
+        if self._request.tls is True:
+            tls.find()
+        check_kind(self.folder, self._request)
+        external = self._request.server is not None or self.folder.external.exists()
+        libraries = None if external else libmonetdb.locate()
         self.folder.make()
         with ExitStack() as cleanup:
-            cleanup.enter_context(_Ownership(self.folder))
-            self._wait_for_orphans()
-            wakeup = cleanup.enter_context(_Signals(self._stop_soon))
+            cleanup.enter_context(Ownership(self.folder))
+            wait_for_orphans(self.folder)
+            before = dsn.kept(self.folder)
+            self._server = self._request.server or before
+            if self._server != before:
+                cleanup.callback(self._unless_serving, before)
+                dsn.keep(self.folder, self._server)
+            wakeup = cleanup.enter_context(Signals(self._stop_soon))
             cleanup.callback(self._stop_all)
             cleanup.callback(self.folder.service.unlink, missing_ok=True)
             selector = self._start_all(wakeup, libraries)
@@ -82,9 +71,14 @@ class Supervisor:
             while not self._stopping:
                 self._step(selector, None)
 
-    def _start_all(self, wakeup: int, libraries: Path) -> selectors.BaseSelector:
+    def _unless_serving(self, before: dsn.Server | None) -> None:
+        """A server with which the service did not start is not remembered."""
+        if not self._serving:
+            dsn.keep(self.folder, before)
+
+    def _start_all(self, wakeup: int, libraries: Path | None) -> selectors.BaseSelector:
         """Start the children and wait until all are ready; a free port that was lost to another is chosen again."""
-        attempts = 1 if self._mqtt_port else PORT_ATTEMPTS
+        attempts = 1 if self._request.mqtt_port and not self._request.tls else PORT_ATTEMPTS
         while True:
             attempts -= 1
             self._prepare(libraries)
@@ -105,41 +99,21 @@ class Supervisor:
             else:
                 return selector
 
-    def _prepare(self, libraries: Path) -> None:
-        folder = self.folder
+    def _prepare(self, libraries: Path | None) -> None:
+        folder, request = self.folder, self._request
         folder.passwords()
-        self._listeners = broker.choose(self._binds, self._mqtt_port)
-        clients = self._clients if self._clients is not None else broker.device_account(folder)
+        self._listeners = broker.choose(request.binds, request.mqtt_port)
+        if request.tls:
+            binds = self._listeners.binds
+            identity = tls.given(request.tls, binds) if isinstance(request.tls, tls.Given) else tls.own(folder, binds)
+            self._listeners = broker.secured(self._listeners, identity)
+        clients = request.clients if request.clients is not None else broker.device_account(folder)
         mosquitto = broker.configure(folder, self._listeners, clients)
-        if self._dataflows or not folder.dataflows.exists():
-            write_json(folder.dataflows, {"dataflows": list(self._dataflows)})
+        if request.dataflows or not folder.dataflows.exists():
+            write_json(folder.dataflows, {"dataflows": list(request.dataflows)})
         for stale in (folder.service, folder.translator):
             stale.unlink(missing_ok=True)
-        root = str(Path(e2c.__file__).resolve().parents[1])
-        search = os.pathsep.join(item for item in (root, os.environ.get("PYTHONPATH", "")) if item)
-        environment = {"PYTHONPATH": search, "PYTHONUNBUFFERED": "1", libmonetdb.VARIABLE: str(libraries)}
-        python = [sys.executable, "-m"]
-        address = [self._listeners.reachable(), str(self._listeners.port)]
-        port = str(self._database_port or _earlier_port(folder))
-        self._children = [
-            Child(
-                "database",
-                [*python, "e2c.provenance.database", str(folder.root), port],
-                re.compile(r"^ready \d+$"),
-                folder.log("database"),
-                environment,
-                stop_s=60.0,
-            ),
-            Child("broker", mosquitto, broker.RUNNING, folder.log("broker")),
-            Child(
-                "translator",
-                [*python, "e2c.provenance.translator", str(folder.root), *address, str(self._partitions)],
-                re.compile(r"^ready$"),
-                folder.log("translator"),
-                environment,
-                stop_s=30.0,
-            ),
-        ]
+        self._children = children(folder, request, self._listeners, mosquitto, libraries)
 
     def _start(self, child: Child, selector: selectors.BaseSelector) -> None:
         child.start()
@@ -154,7 +128,9 @@ class Supervisor:
             if ended is not None and not self._stopping:
                 lines = list(ended.last_lines)
                 raise ProvenanceError(
-                    f"the {ended.name} did not start", why=lines[-1] if lines else None, hint=f"See {ended.log}"
+                    f"the {ended.name} did not start",
+                    why=lines[-1].rstrip(".") if lines else ended.last_end,
+                    hint=f"See {ended.log}",
                 )
             if time.monotonic() > deadline:
                 late = [child.name for child in self._children if not child.is_ready]
@@ -195,12 +171,13 @@ class Supervisor:
             selector.unregister(child.output)
         code = child.ended(time.monotonic())
         if self._serving and not self._stopping:
-            sys.stderr.write(f"e2c.provenance: the {child.name} ended with code {code} and is started again\n")
+            with suppress(OSError):  # whoever read it is gone
+                sys.stderr.write(f"e2c.provenance: the {child.name} ended with code {code} and is started again\n")
         self._report()
 
     def _stop_all(self) -> None:
         """The translator stores what it has, then the others end."""
-        order = {"translator": 0, "broker": 1, "database": 2}
+        order = {"metrics": 0, "translator": 1, "broker": 2, "database": 3}
         for child in sorted(self._children, key=lambda item: order[item.name]):
             child.stop()
             child.close_log()
@@ -217,95 +194,37 @@ class Supervisor:
                 "state": "ready" if child.is_ready else "starting" if child.process else "down",
                 "pid": child.pid,
                 "started": start_time(child.pid),
+                "since": child.since,
                 "restarts": child.restarts,
+                "failures": child.failures,
+                "last_end": child.last_end,
             }
             for child in self._children
         ]
         pid = os.getpid() if running else None
-        write_json(self.folder.supervisor, {"pid": pid, "started": start_time(pid), "children": children})
+        with suppress(OSError):  # a full disk: the parts are supervised all the same
+            write_json(self.folder.supervisor, {"pid": pid, "started": start_time(pid), "children": children})
 
     def _information(self) -> dict[str, Any]:
-        import platform
-
-        port = read_json(self.folder.database_endpoint)["port"]
+        folder, listeners = self.folder, self._listeners
+        database = read_json(folder.database_endpoint)
+        own = f"monetdb://127.0.0.1:{database['port']}/{DATABASE_NAME}"
+        endpoints = {"database": own if self._server is None else self._server.url()}
+        if self._request.metrics is not None:
+            address, port = self._request.metrics[0], read_json(folder.metrics)["port"]
+            endpoints["metrics"] = f"http://{addresses.bracketed(address)}:{port}/metrics"
+        address, port = listeners.local()
+        authority = listeners.tls.authority if listeners.tls is not None else None
+        monetdb = libmonetdb.VERSION if self._server is None else database["version"]
         return {
-            "endpoints": {"database": f"monetdb://127.0.0.1:{port}/{DATABASE_NAME}"},
-            "mqtt": self._listeners.urls(),
-            "partitions": self._partitions,
+            "endpoints": endpoints,
+            "mqtt": listeners.urls(),
+            "tls_ca": str(authority) if authority is not None else None,
+            "local": {"address": address, "port": port},
+            "partitions": self._request.partitions,
             "pid": os.getpid(),
-            "data": str(self.folder.root),
-            "credentials": str(self.folder.credentials) if self._clients is None else None,
-            "versions": {"e2c": e2c.__version__, "python": platform.python_version(), "monetdb": "11.41.14"},
+            "data": str(folder.root),
+            "credentials": str(folder.credentials) if self._request.clients is None else None,
+            "dataflow": str(folder.dataflows) if read_json(folder.dataflows)["dataflows"] else None,
+            "versions": {"e2c": e2c.__version__, "python": platform.python_version(), "monetdb": monetdb},
         }
-
-    def _wait_for_orphans(self) -> None:
-        """After a kill -9 of an earlier supervisor its children are about to end: wait until they have."""
-        if not self.folder.supervisor.exists():
-            return
-        for item in read_json(self.folder.supervisor)["children"]:
-            pid, started = item["pid"], item["started"]
-            if pid is None or started is None or start_time(pid) != started:
-                continue
-            with suppress(ProcessLookupError):
-                descriptor = os.pidfd_open(pid)
-                try:
-                    _wait_for_end(descriptor, item["name"])
-                finally:
-                    os.close(descriptor)
-
-
-class _Ownership:
-    """The lock on a data folder, freed by the kernel when its owner is gone."""
-
-    def __init__(self, folder: DataFolder) -> None:
-        self._folder = folder
-        self._descriptor = -1
-
-    def __enter__(self) -> _Ownership:
-        self._descriptor = os.open(self._folder.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            os.close(self._descriptor)
-            raise BusyError(
-                "another provenance service owns this data folder",
-                where=str(self._folder.root),
-                hint="Stop it with `python -m e2c.provenance stop`, or choose another --data",
-            ) from error
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        os.close(self._descriptor)
-
-
-class _Signals:
-    """SIGTERM, SIGINT and SIGHUP as readable events."""
-
-    def __init__(self, handler: Callable[[int, FrameType | None], None]) -> None:
-        self._handler = handler
-        self._numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-
-    def __enter__(self) -> int:
-        self._read, self._write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        self._wakeup = signal.set_wakeup_fd(self._write)
-        self._before = [signal.signal(number, self._handler) for number in self._numbers]
-        return self._read
-
-    def __exit__(self, *_: object) -> None:
-        signal.set_wakeup_fd(self._wakeup)
-        for number, before in zip(self._numbers, self._before, strict=True):
-            signal.signal(number, before)
-        os.close(self._read)
-        os.close(self._write)
-
-
-def _wait_for_end(descriptor: int, name: str) -> None:
-    with selectors.DefaultSelector() as selector:
-        selector.register(descriptor, selectors.EVENT_READ)
-        if not selector.select(ORPHANS_LIMIT_S):
-            raise ProvenanceError(f"the {name} of an earlier service still runs", hint="End it, then start again")
-
-
-def _earlier_port(folder: DataFolder) -> int:
-    """The database's port in an earlier life, so that clients find it again."""
-    return int(read_json(folder.database_endpoint)["port"]) if folder.database_endpoint.exists() else 0

@@ -128,7 +128,7 @@ def test_a_statement_that_takes_too_long_is_ended(database: Database) -> None:
         "SELECT count(*) FROM (SELECT a.id AS x FROM sys.functions a, sys.functions b) AS t, "
         "(SELECT id FROM sys.functions LIMIT 60) AS c WHERE t.x + c.id > 5"
     )
-    with pytest.raises(QueryError, match="timeout"), ask_reader(database.folder, endless, 1):
+    with pytest.raises(QueryError, match=r"took too long|timeout"), ask_reader(database.folder, endless, 1):
         raise AssertionError("it must not be answered")
 
 

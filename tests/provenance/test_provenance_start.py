@@ -78,7 +78,7 @@ def test_a_second_owner(serve: Callable[..., Service], tmp_path: Path) -> None:
     command = [sys.executable, "-m", "e2c.provenance", "serve", "--data", str(first.folder.root), "--mqtt-port", "0"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1
-    assert "another provenance service owns this data folder" in done.stderr
+    assert f"another provenance service owns this data folder: its process is {first.process.pid}" in done.stderr
     assert first.process.poll() is None
     assert first.folder.service.exists()
 
