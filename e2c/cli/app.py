@@ -16,6 +16,7 @@ import typer
 from e2c import __version__
 from e2c.cli import (
     check,
+    db,
     deploy,
     edit,
     execute,
@@ -91,6 +92,7 @@ for module in (
     finalize,
     release,
     query,
+    db,
     inspect,
     execute,
     output,

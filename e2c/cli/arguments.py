@@ -71,11 +71,3 @@ class Format(str, Enum):
 
     table = "table"
     json = "json"
-
-
-class RowsFormat(str, Enum):
-    """Output of rows."""
-
-    table = "table"
-    json = "json"
-    csv = "csv"

@@ -1,21 +1,18 @@
-"""What can be asked of an experiment: its parts and their health, answers from its database, commands on its hosts."""
+"""What can be asked of an experiment: its parts and their health, and commands on its hosts."""
 
 from __future__ import annotations
 
 import shlex
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from e2c.errors import QueryError, StateError
+from e2c.errors import StateError
 from e2c.experiment.experiment import Experiment, find, living
 from e2c.model.host import Host
 from e2c.plan.selectors import select
 from e2c.remote import shell
 from e2c.services import provenance
-
-QUERY_S = 600
 
 
 def inspect(scenario: Path) -> dict[str, Any]:
@@ -93,43 +90,6 @@ def _service(experiment: Experiment, index: int) -> dict[str, Any]:
     if not experiment.state.released:
         health = provenance.health(experiment.hosts[record.host])
     return {"name": record.name, "host": record.host, "endpoints": record.endpoints, "health": health}
-
-
-def query(scenario: Path, sql: str, output_format: str, out: int) -> None:
-    """Answer SQL from the captured provenance, streamed to a file descriptor.
-
-    Args:
-        sql: one statement; only reading is possible.
-        output_format: ``table``, ``json`` or ``csv``.
-        out: descriptor that receives the answer.
-
-    Raises:
-        QueryError: the database refused the statement.
-        StateError: nothing is deployed, or it captures no provenance.
-    """
-    experiment = living(scenario, lambda _: None)
-    for record in experiment.state.services:
-        if record.name == "provenance":
-            host = experiment.hosts[record.host]
-            break
-    else:
-        raise StateError(
-            "the scenario captures no provenance", where=str(scenario), hint="Add `provenance:` to layers_services.yaml"
-        )
-    remote = provenance.command(host, "query", "--format", output_format, "-")
-    done = subprocess.run(
-        [*shell.ssh_arguments(host), remote],
-        input=sql.encode(),
-        stdout=out,
-        stderr=subprocess.PIPE,
-        timeout=QUERY_S,
-        check=False,
-    )
-    if done.returncode != 0:
-        words = done.stderr.decode(errors="replace").strip()
-        if done.returncode == shell.SSH_FAILED:
-            raise StateError("the provenance host does not answer", where=host.key, why=words)
-        raise QueryError(words.removeprefix("e2c.provenance: ").rstrip("."))
 
 
 def execute(scenario: Path, selector: str, command: Sequence[str], timeout_s: float) -> dict[str, shell.Result]:
