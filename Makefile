@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 MODEL ?= toy
-PACKAGES := python3 python3-venv python3-pip openssh-server openssh-client iproute2 util-linux mosquitto fping iperf3 iputils-ping kmod nftables
+PACKAGES := python3 python3-venv python3-pip openssh-server openssh-client openssl iproute2 util-linux mosquitto fping iperf3 iputils-ping kmod nftables
 
 .PHONY: tutorial test lint unit install system fix schemas lock clean
 

@@ -10,7 +10,7 @@ import shutil
 import tarfile
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from e2c.errors import ProvenanceError
@@ -27,10 +27,13 @@ DATAFLOW = f"{DATA}.dataflow.json"
 OUTPUT = f"{DATA}.out"
 BUNDLE = "/opt/provlight/provlight.zip"
 SETTINGS = "/etc/provlight"
+AUTHORITY = f"{SETTINGS}/ca.pem"
 SPOOL = "/var/spool/provlight"
 PORT = 1883
 READY_S = 60
 BACKUP_S = 3600
+PROV_TASKS = 100_000
+"""Most tasks of which ``finalize`` writes PROV documents: about two minutes of work."""
 
 # Login shells and `source ~/.bashrc` must see the settings; the line goes first because Debian's ~/.bashrc of
 # ordinary users stops early in shells that are not interactive.
@@ -64,14 +67,15 @@ def deploy(plan: ProvenancePlan, hosts: Mapping[str, Host], libraries: Path, pro
         ready = pool.submit(_start, server, plan)
         progress(f"ProvLight to {', '.join(agent.key for agent in agents)}")
         zipped = bundle.result()
-        _install_agents(agents, environment(plan, hosts), passwords, plan, zipped)
+        authority = _authority(server, ready.result()) if plan.tls else None
+        _install_agents(agents, environment(plan, hosts), passwords, plan, zipped, authority)
         information = ready.result()
     shown = f"[{address}]" if ":" in address else address
     progress(f"provenance service ready on {shown}:{PORT}")
     return ServiceRecord(
         name="provenance",
         host=server.key,
-        endpoints={"mqtt": f"mqtt://{shown}:{PORT}", **information.get("endpoints", {})},
+        endpoints={"mqtt": f"{'mqtts' if plan.tls else 'mqtt'}://{shown}:{PORT}", **information.get("endpoints", {})},
         paths={"program": PROGRAM, "data": DATA, "bundle": BUNDLE},
     )
 
@@ -87,6 +91,7 @@ def environment(plan: ProvenancePlan, hosts: Mapping[str, Host]) -> dict[str, di
             "PROVLIGHT_CREDENTIALS": f"{SETTINGS}/credentials",
             "PROVLIGHT_DATAFLOW": f"{SETTINGS}/dataflow.json",
             "PROVLIGHT_SPOOL_DIR": SPOOL,
+            **({"PROVLIGHT_TLS_CA": AUTHORITY} if plan.tls else {}),
             "PYTHONPATH": BUNDLE,
         }
         for key in plan.agents
@@ -104,7 +109,7 @@ def health(host: Host) -> dict[str, Any]:
 
 
 def backup(host: Host, folder: Path, drain_s: int, progress: Progress, agents: Iterable[Host] = ()) -> list[Path]:
-    """Wait until everything captured is stored, then copy the database: SQL dump and CSV files.
+    """Wait until everything captured is stored, then copy the database: SQL dump, CSV files and PROV-JSON.
 
     Args:
         agents: hosts of the application; what ended processes left there in the spool is sent first.
@@ -128,15 +133,20 @@ def backup(host: Host, folder: Path, drain_s: int, progress: Progress, agents: I
     dump = folder / "provenance_database.sql"
     _fetched(shell.fetch(host, command(host, "dump", "--output", "-"), dump, timeout_s=BACKUP_S), "SQL dump")
     progress(f"{dump.name}: {dump.stat().st_size} bytes")
-    tables = folder / ".csv.tar"
-    write = command(host, "export-csv", "--output", f"{DATA}.csv")
-    export = f"rm -rf {DATA}.csv && {write} >&2 && tar -C {DATA}.csv -cf - ."
-    try:
-        _fetched(shell.fetch(host, export, tables, timeout_s=BACKUP_S), "CSV export")
-        names = _unpack(tables, folder)
-    finally:
-        tables.unlink(missing_ok=True)
-    progress(f"{len(names)} CSV files")
+    names = _exported(host, "csv", f"{DATA}.csv", folder)
+    progress(f"{sum(name.endswith('.csv') for name in names)} CSV files")
+    tasks = _tasks(dump)
+    if tasks <= PROV_TASKS:
+        for stale in folder.glob("provenance*.prov.json"):
+            stale.unlink()
+        documents = _exported(host, "prov-json", f"{DATA}.prov/provenance.prov.json", folder)
+        progress(f"{len(documents)} PROV-JSON document{'s' if len(documents) > 1 else ''}")
+        names += documents
+    else:
+        progress(
+            f"no PROV-JSON, because {tasks} tasks are more than {PROV_TASKS}: "
+            "`e2clab provenance import` loads the dump, `e2clab provenance export` writes it"
+        )
     if kept:
         where, why = next(iter(kept.items()))
         raise ProvenanceError(
@@ -145,6 +155,27 @@ def backup(host: Host, folder: Path, drain_s: int, progress: Progress, agents: I
             hint=f"{SPOOL} of {where} is kept in {folder / _archive(where)}; mend the cause and finalize again",
         )
     return [dump, *(folder / name for name in sorted(names))]
+
+
+def _exported(host: Host, form: str, output: str, folder: Path) -> list[str]:
+    """Export on the host of the service and fetch what was written; returns the names of the files."""
+    place = output if form == "csv" else str(PurePosixPath(output).parent)
+    archive = folder / f".{form}.tar"
+    write = command(host, "export", "--format", form, "--output", output)
+    made = "" if place == output else f"mkdir -p {place} && "
+    script = f"rm -rf {place} && {made}{write} >&2 && tar -C {place} -cf - . && rm -rf {place}"
+    try:
+        _fetched(shell.fetch(host, script, archive, timeout_s=BACKUP_S), f"export of {form}")
+        return _unpack(archive, folder)
+    finally:
+        archive.unlink(missing_ok=True)
+
+
+def _tasks(dump: Path) -> int:
+    """How many tasks a dump holds, by its first line."""
+    with dump.open(encoding="utf-8") as file:
+        head = json.loads(file.readline().removeprefix("-- e2c provenance dump "))
+    return int(head["rows"]['"public"."task"'])
 
 
 def _send_spools(agents: Iterable[Host], folder: Path, limit_s: int) -> dict[str, str]:
@@ -215,7 +246,7 @@ def _install_service(host: Host, archive: bytes, passwords: dict[str, str], plan
 def _start(host: Host, plan: ProvenancePlan) -> dict[str, Any]:
     bind = [address for address in ("127.0.0.1", host.addresses.v4, host.addresses.v6) if address]
     arguments = ["serve", "--dataflow", DATAFLOW, "--clients", CLIENTS, "--mqtt-port", str(PORT)]
-    arguments += ["--partitions", str(plan.parallelism)]
+    arguments += ["--partitions", str(plan.parallelism), *(["--tls"] if plan.tls else [])]
     for address in bind:
         arguments += ["--bind", address]
     # The shell waits on the host itself: one round trip, and the end of the process is seen at once.
@@ -240,12 +271,20 @@ kill $server; echo 'not ready within {READY_S} s' >&2; tail -n 5 {OUTPUT}.err >&
     return information
 
 
+def _authority(host: Host, information: dict[str, Any]) -> bytes:
+    """The certificate of the authority that agents must trust."""
+    result = shell.run(host, f"cat {shlex.quote(information['tls_ca'])}")
+    shell.require({host.key: result}, "reading the certificate of the provenance service")
+    return result.stdout.encode()
+
+
 def _install_agents(
     agents: list[Host],
     variables: dict[str, dict[str, str]],
     passwords: dict[str, str],
     plan: ProvenancePlan,
     bundle: bytes,
+    authority: bytes | None,
 ) -> None:
     dataflow = json.dumps({"dataflows": plan.dataflows}).encode()
 
@@ -257,6 +296,7 @@ def _install_agents(
             f"{SETTINGS}/environment": (lines.encode(), 0o644),
             f"{SETTINGS}/dataflow.json": (dataflow, 0o644),
             f"{SETTINGS}/credentials": (secret.encode(), 0o600),
+            **({AUTHORITY: (authority, 0o644)} if authority is not None else {}),
         }
         return shell.run(agent, _install_script(agent), stdin=_tar(files), timeout_s=120)
 

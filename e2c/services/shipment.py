@@ -26,7 +26,7 @@ def service_archive(libraries: Path) -> bytes:
     lab = _package("e2c")
     files += [(lab / name, f"e2c/{name}") for name in ("__init__.py", "errors.py")]
     files += _tree(lab / "provenance", "e2c/provenance")
-    for name in ("provlight", "paho", "pymonetdb", "msgpack"):
+    for name in ("provlight", "paho", "pymonetdb", "msgpack", "prov"):
         files += _tree(_package(name), name)
     files += _tree(libraries, "monetdbe.libs")
     return _archive(files)

@@ -14,6 +14,7 @@ PROGRAMS = (
     "e2c.config.reference",
     "provlight.bundle",
     "provlight.dataflow.evaluate",
+    "provlight.dataflow.run",
 )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,7 +46,25 @@ def hosts(tmp_path: Path) -> Iterator[dict[str, Host]]:
         local.release(claim, quiet)
 
 
-def test_agents_find_library_and_settings_in_every_kind_of_shell(hosts: dict[str, Host], tmp_path: Path) -> None:
+def test_agents_reach_the_service_by_tls(hosts: dict[str, Host]) -> None:
+    plan = PLAN.model_copy(update={"tls": True})
+    record = provenance.deploy(plan, hosts, libmonetdb.fetch(), quiet)
+    server, agent = hosts[KEYS[1]], hosts[KEYS[0]]
+    assert record.endpoints["mqtt"] == f"mqtts://[{server.addresses.v6}]:1883"
+    assert provenance.environment(plan, hosts)[KEYS[0]]["PROVLIGHT_TLS_CA"] == "/etc/provlight/ca.pem"
+    capture = "import provlight; provlight.Task(1, 'w', 't', []).begin(); print(provlight.flush(20))"
+    encrypted = shell.run(agent, f'. ~/.bashrc; python3 -c "{capture}"')
+    assert encrypted.stderr == ""
+    assert encrypted.stdout.strip() == "True"
+    environment = "unset PROVLIGHT_TLS_CA; export PROVLIGHT_FLUSH_TIMEOUT=1"
+    plain = shell.run(agent, f'. ~/.bashrc; {environment}; python3 -c "{capture.replace("20", "1")}"')
+    assert plain.stdout.strip() == "False"
+    assert provenance.health(server)["healthy"] is True
+
+
+def test_agents_find_library_and_settings_in_every_kind_of_shell(
+    hosts: dict[str, Host], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     record = provenance.deploy(PLAN, hosts, libmonetdb.fetch(), quiet)
     server, agent = hosts[KEYS[1]], hosts[KEYS[0]]
     assert record.endpoints["mqtt"] == f"mqtt://[{server.addresses.v6}]:1883"
@@ -70,8 +90,18 @@ def test_agents_find_library_and_settings_in_every_kind_of_shell(hosts: dict[str
     assert shell.run(agent, "ls /var/spool/provlight").stdout == ""
     (tasks,) = [file for file in files if file.name == "task.csv"]
     assert len(tasks.read_text().splitlines()) == 2
-    assert files[0].read_text().startswith("CREATE SCHEMA")
-    assert {"task.csv", "dataflow.csv"} <= {file.name for file in files}
+    assert files[0].read_text().startswith("-- e2c provenance dump ")
+    assert {"task.csv", "dataflow.csv", "datapackage.json", "provenance.prov.json"} <= {file.name for file in files}
+    document = json.loads((tmp_path / "data" / "provenance.prov.json").read_text())
+    assert [one["prov:label"] for name, one in document["activity"].items() if ":task." in name] == ["7"]
+
+    # Beyond a size the PROV documents are left out, and it is said how to get them.
+    said: list[str] = []
+    monkeypatch.setattr(provenance, "PROV_TASKS", 0)
+    without = provenance.backup(server, tmp_path / "large", 20, said.append, [agent])
+    assert not any(file.name.endswith(".prov.json") for file in without)
+    assert re.search("no PROV-JSON, because 1 tasks are more than 0.*provenance import", said[-1])
+    monkeypatch.undo()
 
     # What a host cannot send is said and kept, and costs nothing of the rest.
     assert shell.run(agent, f'. ~/.bashrc; python3 -c "{killed}"; [ $? = 137 ]').ok

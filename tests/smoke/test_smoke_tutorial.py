@@ -11,6 +11,7 @@ import signal
 import subprocess
 from pathlib import Path
 
+import pyarrow.parquet
 import pytest
 import yaml
 from smoke_commands import E2CLAB, EXAMPLE, ROOT, run_e2clab, traces
@@ -42,6 +43,43 @@ def printed(folder: Path) -> set[tuple[float, ...]]:
     documents = list(yaml.safe_load_all((folder / "workflow-validate.out").read_text()))
     texts = [result["stdout"] for document in documents for result in document["RETURN"]]
     return {tuple(map(float, row)) for row in PRINTED.findall("\n".join(texts))}
+
+
+def questions_over_ssh(scenario: Path) -> None:
+    """All ways to ask a deployed scenario; what needs packages that its host has not is made here."""
+    file = scenario / "rows.parquet"
+    asked = "SELECT * FROM training_input WHERE kernel_size >= :least ORDER BY id"
+    done = run_e2clab("query", scenario, asked, "--param", "least=0", "--format", "parquet", "--output", file)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert pyarrow.parquet.read_table(file).num_rows == 18
+    few = run_e2clab("query", scenario, "SELECT id FROM task", "--limit", "2", "--format", "csv")
+    assert (few.returncode, len(few.stdout.splitlines())) == (0, 3)
+    assert "more than these 2 rows" in few.stderr
+    wrong = run_e2clab("query", scenario, "SELECT * FROM training_inputs")
+    assert wrong.returncode == 1
+    assert "Perhaps you mean `training_input`" in wrong.stderr
+
+    tasks = json.loads(run_e2clab("provenance", "list", "--scenario", scenario, "--format", "json").stdout)
+    assert len(tasks) == 18
+    row = f"row:{tasks[0]['id']}"
+    shown = json.loads(run_e2clab("provenance", "show", row, "--scenario", scenario, "--format", "json").stdout)
+    assert set(shown["inputs"]) == {"training_input"}
+    drawn = run_e2clab("provenance", "lineage", row, f"--scenario={scenario}", "--format", "svg")
+    assert drawn.stdout.startswith("<svg")
+    missing = run_e2clab("provenance", "show", "nobody's", "--scenario", scenario)
+    assert missing.returncode == 1
+    assert "there is no task nobody's" in missing.stderr
+
+    typed = subprocess.run(
+        [*E2CLAB, "db", "shell", str(scenario)],
+        input="\\f csv\nselect count(*) as n from task;\nselect nothing;\nselect 3;\n",
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (typed.returncode, typed.stdout) == (1, "n\n18\n")
+    assert "identifier 'nothing' unknown" in typed.stderr
 
 
 def test_the_published_configuration_runs_whole(published: Path) -> None:
@@ -82,6 +120,7 @@ def test_the_published_configuration_runs_whole(published: Path) -> None:
     refused = run_e2clab("query", published, "DELETE FROM task")
     assert refused.returncode == 1
     assert "database refused" in refused.stderr
+    questions_over_ssh(published)
 
     for name in (
         "state.json",
@@ -92,6 +131,9 @@ def test_the_published_configuration_runs_whole(published: Path) -> None:
         "network-validate",
         "workflow-validate.out",
         "provenance-data/provenance_database.sql",
+        "provenance-data/datapackage.json",
+        "provenance-data/training_input.csv",
+        "provenance-data/provenance.prov.json",
     ):
         assert (folder / name).exists(), name
     layers = yaml.safe_load((folder / "layers_services-validate.yaml").read_text())

@@ -1,4 +1,4 @@
-"""``dump`` and ``export-csv``: everything in the database, in files."""
+"""``dump`` and ``import``: everything in the database, out of it and back."""
 
 from __future__ import annotations
 
@@ -14,32 +14,36 @@ def register(commands: Commands) -> None:
     dump = add(commands, "dump", _dump, "write the database as SQL statements that restore it exactly")
     dump.add_argument("--output", required=True, metavar="FILE", help="file to write, or - for standard output")
 
-    export = add(commands, "export-csv", _export, "write each set and table as a CSV file")
-    export.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder to write into")
+    restore = add(commands, "import", _import, "load a dump or a folder of CSV files into a new data folder")
+    restore.add_argument(
+        "source", type=Path, metavar="FILE_OR_FOLDER", help="what `dump` or `export --format csv` has written"
+    )
 
 
 def _dump(options: argparse.Namespace) -> int:
     from e2c.provenance.dump import dump
+    from e2c.provenance.export.output import whole_file
+    from e2c.provenance.progress import Line
 
-    if options.output == "-":
-        dump(folder(options), sys.stdout.buffer)
-        sys.stdout.buffer.flush()
-        return 0
-    path = Path(options.output)
-    part = path.with_name(f".{path.name}.part")
+    progress = Line(sys.stderr)
     try:
-        with part.open("wb") as out:
-            rows = dump(folder(options), out)
-        part.replace(path)
+        with whole_file(options.output) as out:
+            rows = dump(folder(options), out, progress)
     finally:
-        part.unlink(missing_ok=True)
-    print(f"{rows} rows in {path}", file=sys.stderr)
+        progress.clear()
+    if options.output != "-":
+        print(f"{rows} rows in {options.output}", file=sys.stderr)
     return 0
 
 
-def _export(options: argparse.Namespace) -> int:
-    from e2c.provenance.dump import export_csv
+def _import(options: argparse.Namespace) -> int:
+    from e2c.provenance.progress import Line
+    from e2c.provenance.restore import restore
 
-    for path in export_csv(folder(options), options.output):
-        print(path)
+    progress = Line(sys.stderr)
+    try:
+        done = restore(folder(options), options.source, progress)
+    finally:
+        progress.clear()
+    print(f"{done.rows} rows in {done.tables} tables of {options.data}", file=sys.stderr)
     return 0

@@ -1,0 +1,1 @@
+"""Captured provenance in the forms that other tools read."""

@@ -1,0 +1,24 @@
+-- The tables as the first version of this program made them: databases written by it are opened and completed.
+CREATE TABLE IF NOT EXISTS "public".dataflow (id INTEGER NOT NULL PRIMARY KEY, tag TEXT NOT NULL, declared BOOLEAN NOT NULL, schema_name TEXT);
+CREATE TABLE IF NOT EXISTS "public".dataflow_version (version INTEGER NOT NULL PRIMARY KEY, df_id INTEGER NOT NULL, digest TEXT, definition TEXT, created TIMESTAMP);
+CREATE TABLE IF NOT EXISTS "public".data_transformation (id INTEGER NOT NULL PRIMARY KEY, df_id INTEGER NOT NULL, tag TEXT NOT NULL, declared BOOLEAN NOT NULL);
+CREATE TABLE IF NOT EXISTS "public".program (id INTEGER NOT NULL PRIMARY KEY, df_id INTEGER NOT NULL, name TEXT NOT NULL, path TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS "public".use_program (dt_id INTEGER NOT NULL, program_id INTEGER NOT NULL, PRIMARY KEY (dt_id, program_id));
+CREATE TABLE IF NOT EXISTS "public".data_set (id INTEGER NOT NULL PRIMARY KEY, df_id INTEGER NOT NULL, tag TEXT NOT NULL, declared BOOLEAN NOT NULL, table_name TEXT NOT NULL, view_name TEXT);
+CREATE TABLE IF NOT EXISTS "public".data_dependency (id INTEGER NOT NULL PRIMARY KEY, previous_dt_id INTEGER, next_dt_id INTEGER, ds_id INTEGER NOT NULL, previous_column TEXT, next_column TEXT);
+CREATE TABLE IF NOT EXISTS "public".extractor (id INTEGER NOT NULL PRIMARY KEY, ds_id INTEGER NOT NULL, tag TEXT NOT NULL, cartridge TEXT NOT NULL, extension TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS "public".extractor_combination (id INTEGER NOT NULL PRIMARY KEY, ds_id INTEGER NOT NULL, outer_ext_id INTEGER NOT NULL, inner_ext_id INTEGER NOT NULL, keys TEXT NOT NULL, key_types TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS "public".attribute (id INTEGER NOT NULL PRIMARY KEY, ds_id INTEGER NOT NULL, extractor_id INTEGER, name TEXT, type TEXT, ordinal INTEGER, column_name TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS "public".task (id INTEGER NOT NULL, identifier BIGINT, df_version INTEGER NOT NULL, dt_id INTEGER NOT NULL, status TEXT, workspace TEXT, computing_resource TEXT, output_msg TEXT, error_msg TEXT, client_id INTEGER, key TEXT, started TIMESTAMP, ended TIMESTAMP);
+CREATE TABLE IF NOT EXISTS "public".file (id INTEGER NOT NULL, task_id INTEGER NOT NULL, name TEXT NOT NULL, path TEXT NOT NULL);
+CREATE OR REPLACE VIEW "public".performance (id, task_id, subtask_id, method, description, starttime, endtime, invocation) AS SELECT id, id, CAST(NULL AS INTEGER), 'COMPUTATION', CAST(NULL AS TEXT), CAST(started AS TEXT), CAST(ended AS TEXT), CAST(NULL AS TEXT) FROM "public".task;
+CREATE TABLE IF NOT EXISTS "public".client (id INTEGER NOT NULL, user_name TEXT NOT NULL, client TEXT NOT NULL, host TEXT, about TEXT, first_seen TIMESTAMP, last_seen TIMESTAMP, last_seq BIGINT NOT NULL, received BIGINT NOT NULL, stored BIGINT NOT NULL, rejected BIGINT NOT NULL, lost BIGINT NOT NULL);
+CREATE TABLE IF NOT EXISTS "public".client_shape (client_id INTEGER NOT NULL, number BIGINT NOT NULL, shape TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS "public".loss (client_id INTEGER NOT NULL, first_seq BIGINT NOT NULL, last_seq BIGINT NOT NULL, lost_records BIGINT, reason TEXT, noticed TIMESTAMP);
+CREATE TABLE IF NOT EXISTS "public".rejected (client_id INTEGER, seq BIGINT, ordinal INTEGER, workflow TEXT, transformation TEXT, task TEXT, reason TEXT NOT NULL, payload TEXT, noticed TIMESTAMP);
+CREATE TABLE IF NOT EXISTS "public".workflow (id INTEGER NOT NULL, df_version INTEGER NOT NULL, client_id INTEGER, tag TEXT, status TEXT, error_msg TEXT, started TIMESTAMP, ended TIMESTAMP);
+CREATE TABLE IF NOT EXISTS "public".task_dependency (task_id INTEGER NOT NULL, dependency_key TEXT NOT NULL, dependency_id INTEGER);
+CREATE TABLE IF NOT EXISTS "public".task_extra (task_id INTEGER NOT NULL, name TEXT NOT NULL, value TEXT);
+CREATE TABLE IF NOT EXISTS "public".derivation (task_id INTEGER NOT NULL, ds_id INTEGER NOT NULL, derived_from TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS "public".exact_value (ds_id INTEGER NOT NULL, element_id INTEGER NOT NULL, attribute_id INTEGER NOT NULL, value TEXT NOT NULL);
+CREATE OR REPLACE VIEW "public".undeclared (dataflow, transformation, data_set, table_name) AS SELECT f.tag, t.tag, CAST(NULL AS TEXT), CAST(NULL AS TEXT) FROM "public".data_transformation AS t JOIN "public".dataflow AS f ON f.id = t.df_id WHERE NOT t.declared UNION ALL SELECT f.tag, CAST(NULL AS TEXT), s.tag, s.table_name FROM "public".data_set AS s JOIN "public".dataflow AS f ON f.id = s.df_id WHERE NOT s.declared;
