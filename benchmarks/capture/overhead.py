@@ -28,7 +28,7 @@ from e2c.environments.local.provider import LocalProvider
 from e2c.errors import MissingToolError
 from e2c.model.host import Host
 from e2c.model.plan import PlannedHost, PlannedLink, ProvenancePlan
-from e2c.provenance import libmonetdb
+from e2c.provenance.serving import libmonetdb
 from e2c.remote import shell
 from e2c.services import provenance
 

@@ -120,7 +120,7 @@ def _dataflows(scenario: Scenario, problems: Sequence[Problem]) -> tuple[Sequenc
     refused = any(problem.path == ".".join(SPECIFICATION) and problem.severity == "error" for problem in problems)
     if declared is None or folder is None or not folder.is_dir() or refused:
         return (), []
-    from e2c.provenance import specification
+    from e2c.provenance.dataflows import specification
 
     try:
         return specification.evaluate(folder / declared.dataflow_spec, DATAFLOW_LIMIT_S), []

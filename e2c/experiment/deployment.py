@@ -22,7 +22,7 @@ from e2c.experiment.state import State
 from e2c.model.host import Host
 from e2c.model.plan import Plan
 from e2c.plan import build
-from e2c.provenance import libmonetdb
+from e2c.provenance.serving import libmonetdb
 from e2c.remote import shell
 from e2c.services import provenance
 

@@ -81,6 +81,11 @@ class DataFolder:
         return self.root / "broker"
 
     @property
+    def unfinished(self) -> Path:
+        """Exists while the database is made for the first time: one that was interrupted may never open."""
+        return self.root / "database" / "unfinished"
+
+    @property
     def farm(self) -> Path:
         """The database proper; the folder's name is the database's name."""
         return self.root / "database" / DATABASE_NAME

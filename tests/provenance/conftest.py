@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from provenance_parts import Asker, Database, PlainServer, Service
 
-from e2c.provenance import libmonetdb
-from e2c.provenance.store import Store
+from e2c.provenance.serving import libmonetdb
+from e2c.provenance.storing.store import Store
 
 
 @pytest.fixture(scope="session", autouse=True)

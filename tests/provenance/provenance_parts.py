@@ -18,7 +18,7 @@ from typing import Any
 
 from e2c.provenance.connections import dial, exact
 from e2c.provenance.folder import DataFolder, write_json
-from e2c.provenance.store import Delivery, Store
+from e2c.provenance.storing.store import Delivery, Store
 from provlight.wire import (
     TASK_BEGIN,
     TASK_END,
@@ -63,9 +63,9 @@ T0 = 1_767_323_045_000_006
 PLAIN_SERVER = """
 import hashlib, signal, sys
 from pathlib import Path
-from e2c.provenance import libmonetdb
-from e2c.provenance.database import listen
-from e2c.provenance.engine import Engine
+from e2c.provenance.serving import libmonetdb
+from e2c.provenance.serving.database import listen
+from e2c.provenance.serving.engine import Engine
 signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
 engine = Engine(libmonetdb.locate(), Path(sys.argv[1]) / "dataflow_analyzer", Path(sys.argv[1]) / "trace")
 engine.execute("ALTER USER SET ENCRYPTED PASSWORD '%s' USING OLD PASSWORD '0'" % hashlib.sha512(b"plain").hexdigest())
@@ -130,7 +130,7 @@ class Database(Process):
         self.folder.passwords()
         if not self.folder.dataflows.exists():
             write_json(self.folder.dataflows, {"dataflows": list(dataflows)})
-        super().__init__([sys.executable, "-m", "e2c.provenance.database", str(root), "0"])
+        super().__init__([sys.executable, "-m", "e2c.provenance.serving.database", str(root), "0"])
 
     def store(self) -> Store:
         store = Store(self.folder)

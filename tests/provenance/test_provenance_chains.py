@@ -12,10 +12,10 @@ from chain_parts import CHAINED, begins, elements, ends, uses
 from provenance_parts import TUTORIAL, Asker, Database, Device, begin, end
 
 from e2c.provenance.connections import connect
-from e2c.provenance.dataflow import parse
+from e2c.provenance.dataflows.dataflow import parse
 from e2c.provenance.folder import BROKER_USER
-from e2c.provenance.store import Delivery, Store
-from e2c.provenance.translator import Translator, _Arrival
+from e2c.provenance.storing.store import Delivery, Store
+from e2c.provenance.storing.translator import Translator, _Arrival
 from provlight.wire import TASK_FAILED, records_topic
 
 pytestmark = pytest.mark.monetdb

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from provenance_parts import Asker, Database, Device
 
 from e2c.provenance.connections import connect
-from e2c.provenance.store import Delivery, Store
+from e2c.provenance.storing.store import Delivery, Store
 from provlight.wire import TASK_END, TASK_FAILED, Record
 
 pytestmark = pytest.mark.monetdb

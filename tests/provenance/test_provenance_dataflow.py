@@ -15,10 +15,10 @@ from provenance_parts import TUTORIAL, Asker, Database, Device, begin, end
 
 from e2c.errors import DataflowError
 from e2c.provenance.connections import connect
-from e2c.provenance.dataflow import Attribute, Combination, Extractor, parse
+from e2c.provenance.dataflows.dataflow import Attribute, Combination, Extractor, parse
+from e2c.provenance.dataflows.specification import evaluate, read
 from e2c.provenance.folder import write_json
 from e2c.provenance.names import SCHEMA, free, identifier, literal, quoted
-from e2c.provenance.specification import evaluate, read
 from provlight.wire import TASK_BEGIN, TASK_END, Record, SetShape
 
 SPECIFICATION = """
@@ -394,7 +394,7 @@ def test_a_chain_has_columns_for_producer_and_consumer(tmp_path: Path) -> None:
 
 
 def test_the_schema_is_the_one_of_the_reference() -> None:
-    from e2c.provenance.schema import statements
+    from e2c.provenance.dataflows.schema import statements
 
     text = "\n".join(statements())
     for table, columns in {

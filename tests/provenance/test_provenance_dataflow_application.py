@@ -13,7 +13,7 @@ from provenance_application import credentials
 from provenance_parts import Service
 
 from e2c.provenance.queries import ask
-from e2c.provenance.status import drain
+from e2c.provenance.reporting.status import drain
 
 pytestmark = [pytest.mark.broker, pytest.mark.monetdb]
 

@@ -13,9 +13,9 @@ import pytest
 from provenance_parts import T0, TUTORIAL, Asker, Database, Device
 
 from e2c.provenance.connections import connect
-from e2c.provenance.dump import dump
+from e2c.provenance.copies.dump import dump
+from e2c.provenance.copies.restore import restore
 from e2c.provenance.folder import DataFolder, write_json
-from e2c.provenance.restore import restore
 from provlight.wire import TASK_BEGIN, TASK_END, Record, SetShape
 
 pytestmark = pytest.mark.monetdb

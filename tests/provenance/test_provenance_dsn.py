@@ -17,7 +17,7 @@ from e2c.errors import ProvenanceError, QueryError
 from e2c.provenance import dsn
 from e2c.provenance.folder import DataFolder
 from e2c.provenance.queries import ask
-from e2c.provenance.status import drain, report
+from e2c.provenance.reporting.status import drain, report
 
 URL = "monetdb://monetdb:plain@127.0.0.1:{}/dataflow_analyzer"
 

@@ -19,9 +19,9 @@ from provenance_parts import Asker, Database, Device, PlainServer, Publisher, Se
 
 from e2c.errors import ProvenanceError
 from e2c.provenance.connections import connect
-from e2c.provenance.dump import HEAD, dump
+from e2c.provenance.copies.dump import HEAD, dump
 from e2c.provenance.export.output import whole_file
-from e2c.provenance.snapshot import describe
+from e2c.provenance.export.snapshot import describe
 from provlight.wire import TASK_END, Record, SetShape
 
 pytestmark = pytest.mark.monetdb

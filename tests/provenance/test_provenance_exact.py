@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from provenance_parts import T0, Asker, Device
 
-from e2c.provenance.dataflow import parse
+from e2c.provenance.dataflows.dataflow import parse
 from e2c.provenance.queries import ask as ask_reader
-from e2c.provenance.store import Store
+from e2c.provenance.storing.store import Store
 from provlight.wire import TASK_END, Record, SetShape
 
 pytestmark = pytest.mark.monetdb

@@ -18,13 +18,13 @@ from provenance_parts import Asker, Database, Device, Service, begin, end
 from e2c.errors import ProvenanceError
 from e2c.provenance.__main__ import main
 from e2c.provenance.connections import connect
-from e2c.provenance.dump import dump
+from e2c.provenance.copies.dump import dump
+from e2c.provenance.copies.restore import restore
 from e2c.provenance.export.formats import export
 from e2c.provenance.export.selection import Selection
+from e2c.provenance.export.snapshot import describe
 from e2c.provenance.folder import DataFolder
 from e2c.provenance.queries import ask as answer
-from e2c.provenance.restore import restore
-from e2c.provenance.snapshot import describe
 
 pytestmark = pytest.mark.monetdb
 
@@ -151,7 +151,7 @@ def test_a_service_goes_on_where_the_imported_one_ended(tmp_path: Path) -> None:
 
 
 def _store(folder: DataFolder) -> Any:
-    from e2c.provenance.store import Store
+    from e2c.provenance.storing.store import Store
 
     store = Store(folder)
     store.open()

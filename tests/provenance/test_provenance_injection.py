@@ -14,9 +14,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from provenance_parts import T0, Asker, Device
 
-from e2c.provenance.dataflow import parse
+from e2c.provenance.dataflows.dataflow import parse
 from e2c.provenance.names import MAX_NAME, identifier, literal
-from e2c.provenance.store import Delivery, Store
+from e2c.provenance.storing.store import Delivery, Store
 from provlight.wire import (
     TASK_BEGIN,
     TASK_END,

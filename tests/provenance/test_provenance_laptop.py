@@ -21,10 +21,10 @@ from provenance_application import capture, command
 from provenance_parts import TUTORIAL, Service
 
 from e2c.provenance.addresses import checked, expanded, host_addresses
-from e2c.provenance.announcement import environment, reached
 from e2c.provenance.folder import DataFolder, write_json
 from e2c.provenance.queries import ask
-from e2c.provenance.status import drain
+from e2c.provenance.reporting.announcement import environment, reached
+from e2c.provenance.reporting.status import drain
 
 
 class Terminal:

@@ -17,12 +17,12 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from provenance_parts import T0, Asker, Database, Device, Publisher, Service, begin, client_row, end, tasks
 
-from e2c.provenance import numbering
-from e2c.provenance import store as store_module
-from e2c.provenance import tasks as tasks_module
 from e2c.provenance.columns import EARLIEST_US, LATEST_US, timestamps
 from e2c.provenance.connections import connect, rows, uploader
-from e2c.provenance.store import Store
+from e2c.provenance.storing import numbering
+from e2c.provenance.storing import store as store_module
+from e2c.provenance.storing import tasks as tasks_module
+from e2c.provenance.storing.store import Store
 from provlight.wire import TASK_BEGIN, Record, SetShape
 
 EPOCH = datetime.datetime(1970, 1, 1)

@@ -17,9 +17,9 @@ import pytest
 from provenance_application import command
 from provenance_parts import Device, Publisher, Service, begin, end
 
-from e2c.provenance.exposition import text
 from e2c.provenance.folder import DataFolder
-from e2c.provenance.status import drain, report
+from e2c.provenance.reporting.exposition import text
+from e2c.provenance.reporting.status import drain, report
 
 NAME = r"[a-zA-Z_:][a-zA-Z0-9_:]*"
 SAMPLE = re.compile(rf"({NAME})(?:\{{(.*)\}})? (\S+)")

@@ -9,7 +9,7 @@ import pytest
 from provenance_parts import Database, Device, begin, end
 
 from e2c.provenance.queries import ask as ask_reader
-from e2c.provenance.store import Store
+from e2c.provenance.storing.store import Store
 
 ROOT = Path(__file__).parents[2]
 PAGES = ("docs/howto/query.md", "docs/reference/database.md", "docs/explanation/provenance-service.md")

@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 from provenance_parts import T0, TUTORIAL, Asker, Database, Device, begin, end
 
-from e2c.provenance import reference, schema
 from e2c.provenance.connections import connect
+from e2c.provenance.dataflows import reference, schema
+from e2c.provenance.dataflows.reference import PUBLISHED, REFERENCES, Table
 from e2c.provenance.folder import DataFolder
 from e2c.provenance.names import literal
 from e2c.provenance.queries import ask as ask_reader
-from e2c.provenance.reference import PUBLISHED, REFERENCES, Table
-from e2c.provenance.store import Store
+from e2c.provenance.storing.store import Store
 from provlight.wire import TASK_BEGIN, Record
 
 pytestmark = pytest.mark.monetdb
@@ -44,7 +44,7 @@ def test_every_table_and_column_is_explained_in_the_database(described: list[Tab
     assert {table.name for table in explained} == schema.names()
     assert [table.name for table in explained if not table.meaning] == []
     missing = [f"{table.name}.{column.name}" for table in explained for column in table.columns if not column.meaning]
-    assert missing == [], "write their meaning into e2c/provenance/meanings.sql"
+    assert missing == [], "write their meaning into e2c/provenance/dataflows/meanings.sql"
 
 
 def test_what_refers_to_something_is_drawn(described: list[Table]) -> None:
@@ -53,12 +53,12 @@ def test_what_refers_to_something_is_drawn(described: list[Table]) -> None:
     referring = {
         column.name for table in described for column in table.columns if column.name.endswith(("_id", "_version"))
     }
-    assert referring <= set(REFERENCES), "say in e2c/provenance/reference.py what these refer to"
+    assert referring <= set(REFERENCES), "say in e2c/provenance/dataflows/reference.py what these refer to"
 
 
 def test_page_and_diagram_are_made_from_this_schema(described: list[Table]) -> None:
     page = (ROOT / "docs" / "reference" / "database.md").read_text(encoding="utf-8")
-    advice = "run `python -m e2c.provenance.reference docs`"
+    advice = "run `python -m e2c.provenance.dataflows.reference docs`"
     assert reference.merged(page, reference.markdown(described)) == page, advice
     assert (ROOT / "docs" / "images" / "schema.svg").read_text(encoding="utf-8") == reference.drawn(described), advice
 
@@ -117,8 +117,8 @@ def test_the_added_columns_answer(store: Store, ask: Asker) -> None:
 MAKE = """
 import json, sys
 from pathlib import Path
-from e2c.provenance import libmonetdb
-from e2c.provenance.engine import Engine
+from e2c.provenance.serving import libmonetdb
+from e2c.provenance.serving.engine import Engine
 from e2c.provenance.folder import DataFolder
 folder = DataFolder(Path(sys.argv[1]))
 engine = Engine(libmonetdb.locate(), folder.farm, folder.log("monetdb"))

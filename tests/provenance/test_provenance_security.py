@@ -16,7 +16,7 @@ from e2c.errors import ProvenanceError, QueryError
 from e2c.provenance.connections import dial
 from e2c.provenance.folder import READER
 from e2c.provenance.queries import ask as ask_reader
-from e2c.provenance.store import Store
+from e2c.provenance.storing.store import Store
 
 REFUSED = [
     "DELETE FROM task",

@@ -17,7 +17,7 @@ from provenance_parts import Device, Publisher, Service, begin, end
 from e2c.errors import ProvenanceError
 from e2c.provenance.folder import DataFolder
 from e2c.provenance.queries import ask
-from e2c.provenance.status import drain, report, stop
+from e2c.provenance.reporting.status import drain, report, stop
 
 pytestmark = [pytest.mark.broker, pytest.mark.monetdb]
 

@@ -18,8 +18,8 @@ import pytest
 from provenance_parts import TUTORIAL, Service
 
 import e2c
-from e2c.provenance import libmonetdb
 from e2c.provenance.folder import write_json
+from e2c.provenance.serving import libmonetdb
 
 
 def serve_fails(

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from provenance_parts import T0, Asker, Database, Device, begin, client_row, end, tasks, workflow
 
-from e2c.provenance.store import Delivery, Store
-from e2c.provenance.translator import Translator
+from e2c.provenance.storing.store import Delivery, Store
+from e2c.provenance.storing.translator import Translator
 from provlight.wire import (
     TASK_BEGIN,
     TASK_END,

@@ -23,11 +23,11 @@ from provenance_parts import Database, Device, Publisher, Service, begin
 
 import e2c.provenance
 from e2c.errors import ProvenanceError
-from e2c.provenance.children import FAILING
 from e2c.provenance.connections import connect, dial
 from e2c.provenance.folder import ADMIN, READER, DataFolder
 from e2c.provenance.queries import ask
-from e2c.provenance.status import report
+from e2c.provenance.reporting.status import report
+from e2c.provenance.serving.children import FAILING
 
 
 def until(condition: Callable[[], bool], limit_s: float = 60.0) -> None:
@@ -70,6 +70,32 @@ def test_a_first_start_that_was_killed_leaves_nothing_open(tmp_path: Path) -> No
 
 
 @pytest.mark.monetdb
+def test_a_database_whose_making_was_interrupted_is_made_anew(tmp_path: Path) -> None:
+    """As MonetDB leaves it when it is killed between its log and the catalogue of the log: it never opens."""
+    folder = DataFolder(tmp_path / "data")
+    folder.make()
+    folder.passwords()
+    command = [sys.executable, "-m", "e2c.provenance.serving.database", str(folder.root), "0"]
+
+    def start() -> str:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        process.kill()
+        process.communicate(timeout=30)
+        return line
+
+    assert start().startswith("ready ")
+    assert not folder.unfinished.exists()
+    for path in (folder.farm / "bat").rglob("*"):
+        if path.is_file():
+            path.unlink()
+    assert not start(), "a damaged database is not thrown away"
+    folder.unfinished.touch()
+    assert start().startswith("ready ")
+
+
+@pytest.mark.monetdb
 def test_who_knocks_while_it_starts_for_the_first_time_is_refused(tmp_path: Path) -> None:
     """The passwords are there before the port is: no moment at which a known one is let in."""
     folder = DataFolder(tmp_path / "data")
@@ -77,7 +103,7 @@ def test_who_knocks_while_it_starts_for_the_first_time_is_refused(tmp_path: Path
     folder.passwords()
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
-    module = [sys.executable, "-m", "e2c.provenance.database", str(folder.root), str(port)]
+    module = [sys.executable, "-m", "e2c.provenance.serving.database", str(folder.root), str(port)]
     process = subprocess.Popen(module, stdout=subprocess.PIPE, text=True)
     answers: set[str | None] = set()
     try:

@@ -11,9 +11,9 @@ import msgpack
 import pytest
 from provenance_parts import T0, TUTORIAL, Asker, Database, Device, Service, begin, client_row, end, tasks
 
-from e2c.provenance import tasks as task_rows
 from e2c.provenance.connections import connect
-from e2c.provenance.store import Delivery, Store
+from e2c.provenance.storing import tasks as task_rows
+from e2c.provenance.storing.store import Delivery, Store
 from provlight.encoding import Encoder
 from provlight.wire import TASK_BEGIN, TASK_END, TASK_USED, Record, SetShape, frame, records_topic
 

@@ -12,10 +12,10 @@ from provenance_application import capture, command, credentials
 from provenance_parts import Service
 
 from e2c.errors import ProvenanceError
-from e2c.provenance import tls
 from e2c.provenance.folder import DataFolder
 from e2c.provenance.queries import ask
-from e2c.provenance.status import drain, report
+from e2c.provenance.reporting.status import drain, report
+from e2c.provenance.serving import tls
 
 FAST = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
 

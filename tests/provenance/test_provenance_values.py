@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from provenance_parts import T0, Asker, Device, begin, client_row
 
 from e2c.provenance.names import literal
-from e2c.provenance.store import Store
+from e2c.provenance.storing.store import Store
 from provlight.wire import TASK_END, Encoder, Record, SetShape
 
 pytestmark = pytest.mark.monetdb

@@ -21,7 +21,7 @@ def register(commands: Commands) -> None:
 
 
 def _dump(options: argparse.Namespace) -> int:
-    from e2c.provenance.dump import dump
+    from e2c.provenance.copies.dump import dump
     from e2c.provenance.export.output import whole_file
     from e2c.provenance.progress import Line
 
@@ -37,8 +37,8 @@ def _dump(options: argparse.Namespace) -> int:
 
 
 def _import(options: argparse.Namespace) -> int:
+    from e2c.provenance.copies.restore import restore
     from e2c.provenance.progress import Line
-    from e2c.provenance.restore import restore
 
     progress = Line(sys.stderr)
     try:

@@ -115,9 +115,12 @@ def register(commands: Commands) -> None:
 
 
 def _serve(options: argparse.Namespace) -> int:
-    from e2c.provenance import addresses, announcement, broker, dataflow, dsn, specification
-    from e2c.provenance.parts import Request
-    from e2c.provenance.supervisor import Supervisor
+    from e2c.provenance import addresses, dsn
+    from e2c.provenance.dataflows import dataflow, specification
+    from e2c.provenance.reporting import announcement
+    from e2c.provenance.serving import broker
+    from e2c.provenance.serving.parts import Request
+    from e2c.provenance.serving.supervisor import Supervisor
 
     flows: list[dict[str, Any]] = []
     for path in options.dataflow:
@@ -161,7 +164,7 @@ def _serve(options: argparse.Namespace) -> int:
 
 
 def _tls(options: argparse.Namespace) -> Any:
-    from e2c.provenance.tls import Given
+    from e2c.provenance.serving.tls import Given
 
     if options.tls_cert is None and options.tls_key is None:
         if options.tls_ca is not None:
@@ -173,7 +176,7 @@ def _tls(options: argparse.Namespace) -> Any:
 
 
 def _env(options: argparse.Namespace) -> int:
-    from e2c.provenance import announcement
+    from e2c.provenance.reporting import announcement
 
     variables = announcement.environment(announcement.running(folder(options)), options.host)
     if options.format == "json":
@@ -186,7 +189,7 @@ def _env(options: argparse.Namespace) -> int:
 
 
 def _status(options: argparse.Namespace) -> int:
-    from e2c.provenance.status import report
+    from e2c.provenance.reporting.status import report
 
     if options.watch is not None:
         return _watch(options)
@@ -194,7 +197,7 @@ def _status(options: argparse.Namespace) -> int:
     if options.format == "json":
         print(json.dumps(found))
     elif options.format == "prometheus":
-        from e2c.provenance.exposition import text
+        from e2c.provenance.reporting.exposition import text
 
         sys.stdout.write(text(found))
     else:
@@ -203,7 +206,7 @@ def _status(options: argparse.Namespace) -> int:
 
 
 def _watch(options: argparse.Namespace) -> int:
-    from e2c.provenance.status import report
+    from e2c.provenance.reporting.status import report
 
     if options.format != "table" or options.watch <= 0:
         raise ProvenanceError("--watch takes a number of seconds, and shows tables only")
@@ -240,14 +243,14 @@ def _print_status(found: dict[str, Any]) -> None:
 
 
 def _drain(options: argparse.Namespace) -> int:
-    from e2c.provenance.status import drain
+    from e2c.provenance.reporting.status import drain
 
     drain(folder(options), options.timeout)
     return 0
 
 
 def _stop(options: argparse.Namespace) -> int:
-    from e2c.provenance.status import stop
+    from e2c.provenance.reporting.status import stop
 
     if not stop(folder(options)):
         print(f"nothing is running in {options.data}", file=sys.stderr)
@@ -256,7 +259,7 @@ def _stop(options: argparse.Namespace) -> int:
 
 def _fetch(options: argparse.Namespace) -> int:
     del options
-    from e2c.provenance import libmonetdb
+    from e2c.provenance.serving import libmonetdb
 
     print(libmonetdb.fetch())
     return 0

@@ -14,9 +14,9 @@ from typing import Any, BinaryIO
 
 import e2c
 from e2c.provenance.export.selection import Selection
+from e2c.provenance.export.snapshot import Fields, Snapshot, unescaped
 from e2c.provenance.export.tables import FIELD_TYPES, ExportedTable, exported_tables
 from e2c.provenance.progress import Progress
-from e2c.provenance.snapshot import Fields, Snapshot, unescaped
 
 DESCRIPTION = "datapackage.json"
 FORMAT = 1

@@ -7,9 +7,9 @@ from pathlib import Path
 from e2c.errors import ProvenanceError
 from e2c.provenance.export.output import Parts, whole_file, whole_folder
 from e2c.provenance.export.selection import Selection
+from e2c.provenance.export.snapshot import Snapshot, snapshot
 from e2c.provenance.folder import DataFolder
 from e2c.provenance.progress import Progress, quiet
-from e2c.provenance.snapshot import Snapshot, snapshot
 
 PART_TASKS = 5000
 """Most tasks in one PROV document or RO-Crate."""

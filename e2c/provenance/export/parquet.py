@@ -14,10 +14,10 @@ from typing import Any
 
 from e2c.errors import ProvenanceError
 from e2c.provenance.export.selection import Selection
+from e2c.provenance.export.snapshot import Fields, Snapshot, unescaped
 from e2c.provenance.export.tables import ExportedTable, exported_tables
 from e2c.provenance.names import literal
 from e2c.provenance.progress import Progress
-from e2c.provenance.snapshot import Fields, Snapshot, unescaped
 
 ROW_GROUP = 1 << 14
 """Rows of a row group."""

@@ -21,9 +21,9 @@ from e2c.provenance.export.facts import (
     Version,
 )
 from e2c.provenance.export.selection import Selection
+from e2c.provenance.export.snapshot import Fields, Snapshot
 from e2c.provenance.names import qualified, quoted
 from e2c.provenance.progress import Progress
-from e2c.provenance.snapshot import Fields, Snapshot
 
 BLOCK_TASKS = 1000
 """Most tasks that are read at once."""

@@ -7,8 +7,8 @@ from array import array
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
+from e2c.provenance.export.snapshot import Fields, Snapshot
 from e2c.provenance.names import literal
-from e2c.provenance.snapshot import Fields, Snapshot
 
 SELECTED = "tmp.selected"
 """Temporary table of the ids of the selected tasks."""

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from e2c.provenance.export.selection import Selection
+from e2c.provenance.export.snapshot import Column, Snapshot, Table
 from e2c.provenance.names import SCHEMA, free, quoted
 from e2c.provenance.progress import Progress
-from e2c.provenance.snapshot import Column, Snapshot, Table
 
 VIEWS = ("performance", "undeclared")
 """Views that are exported although their rows stand elsewhere as well: users ask for them."""

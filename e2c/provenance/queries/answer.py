@@ -19,7 +19,7 @@ from e2c.provenance.names import free
 from e2c.provenance.queries import statement
 from e2c.provenance.queries.fields import INTO, NUMERIC, Block, Column, blocks, line
 from e2c.provenance.queries.hints import suggestion
-from e2c.provenance.visit import running
+from e2c.provenance.serving.visit import running
 
 DEFAULT_LIMIT_S = 300.0
 """Limit of a statement, in seconds."""

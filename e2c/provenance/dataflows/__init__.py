@@ -1,0 +1,1 @@
+"""Dataflows: declared, kept in versions, and the tables that hold their sets."""

@@ -1,0 +1,1 @@
+"""The process tree: broker, database and translator, supervised."""

@@ -1,0 +1,1 @@
+"""From messages to rows: the translator and the one writer."""
