@@ -254,6 +254,7 @@ def test_any_text_is_a_value_and_never_sql(filled: Database, value: str) -> None
     [
         ("select * from tasc", "no such table 'tasc'. Perhaps you mean `task`"),
         ("select statuss from task", "Perhaps you mean `status`"),
+        ("select t.rows from task t", 'if you mean a name, write "rows" in double quotes'),
         ("select t.kernelsize from training_input t", "Perhaps you mean `kernel_size`"),
         ("select *\nfrom task\nwhere id = = 3", "line 3, column 12: "),
         ("select * frm task", "line 1, column 10: "),

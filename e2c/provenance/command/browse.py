@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from e2c.provenance.command.arguments import Commands, add, folder, positive
 from e2c.provenance.command.cells import cell, printable
+from e2c.provenance.queries.durations import shown
 
 if TYPE_CHECKING:
     from e2c.provenance.queries import Provenance
@@ -22,6 +23,7 @@ LISTED = ("tasks", "dataflows", "workflows", "sets", "clients")
 NAMES = ("list", "show", "lineage", "compare", "timeline")
 """The subcommands."""
 
+_NO_TIME = datetime.timedelta()
 _SORTS = ("id", "started", "ended", "duration")
 _TASK = ("id", "key", "transformation", "workflow", "status", "host", "client", "started", "duration")
 
@@ -142,7 +144,7 @@ def _cell(value: Any) -> str:
     if isinstance(value, str):
         return printable(value)
     if isinstance(value, datetime.timedelta):
-        return f"{value.total_seconds():.6g} s"
+        return shown(value)
     if isinstance(value, datetime.datetime):
         return value.isoformat(sep=" ", timespec="milliseconds")
     return printable(cell(value))
@@ -293,7 +295,7 @@ def _delta(value: Any) -> str:
     if value is None or value == 0:
         return ""
     if isinstance(value, datetime.timedelta):
-        return f"{value.total_seconds():+.6g} s"
+        return shown(value) if value < _NO_TIME else f"+{shown(value)}"
     return f"{value:+.6g}" if isinstance(value, float) else f"{value:+d}"
 
 

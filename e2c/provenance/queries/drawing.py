@@ -8,6 +8,8 @@ from collections import Counter, defaultdict
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from e2c.provenance.queries.durations import shown
+from e2c.provenance.queries.lineage import DEPENDS
 from e2c.provenance.queries.timeline import span
 
 if TYPE_CHECKING:
@@ -72,6 +74,19 @@ def _group(row: Row, asked: bool) -> tuple[int, str]:
     return direction, f"{row['transformation']}{row['key'] if asked else ''}"
 
 
+def _labels(arrows: Arrows) -> dict[tuple[Any, Any], str]:
+    """What each arrow says. A set that went from one task to the other says more than that one depends on it."""
+    kinds: dict[tuple[Any, Any], dict[str, int]] = defaultdict(dict)
+    for (source, target, kind), count in arrows.items():
+        kinds[source, target][kind] = count
+    labels = {}
+    for ends, found in kinds.items():
+        if len(found) > 1:
+            found.pop(DEPENDS, None)
+        labels[ends] = ", ".join(kind if count == 1 else f"{kind} ({count})" for kind, count in found.items())
+    return labels
+
+
 def dot(lineage: Lineage) -> str:
     """A lineage as text for Graphviz."""
     boxes, arrows = _graph(lineage)
@@ -80,8 +95,7 @@ def dot(lineage: Lineage) -> str:
     for key, (title, words, colour, _, asked) in boxes.items():
         label = f"{_dot_text(title)}\\n{_dot_text(words)}"
         lines.append(f'  {names[key]} [label="{label}", fillcolor="{colour}", penwidth={2 if asked else 1}];')
-    for (source, target, kind), count in arrows.items():
-        label = kind if count == 1 else f"{kind} ({count})"
+    for (source, target), label in _labels(arrows).items():
         lines.append(f'  {names[source]} -> {names[target]} [label="{_dot_text(label)}"];')
     return "\n".join([*lines, "}"])
 
@@ -104,8 +118,8 @@ def svg(lineage: Lineage) -> str:
         for place, key in enumerate(row):
             places[key] = left + place * (WIDTH + BETWEEN), MARGIN + level * (HEIGHT + BELOW)
     body = []
-    for (source, target, kind), count in arrows.items():
-        body.append(_arrow(places[source], places[target], kind if count == 1 else f"{kind} ({count})"))
+    for (source, target), label in _labels(arrows).items():
+        body.append(_arrow(places[source], places[target], label))
     for key, (title, words, colour, _, asked) in boxes.items():
         left, top = places[key]
         body.append(
@@ -256,7 +270,7 @@ def _document(width: float, height: float, body: list[str]) -> str:
 
 
 def _took(duration: Any) -> str:
-    return f"{duration.total_seconds():.3g} s" if duration is not None else ""
+    return shown(duration) if duration is not None else ""
 
 
 def _cut(text: str, most: int = MOST_CHARACTERS) -> str:

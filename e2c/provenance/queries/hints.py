@@ -14,6 +14,7 @@ _MISSING = (
     (re.compile(r"identifier '([^']*)' unknown"), "column"),
     (re.compile(r"no such schema '([^']*)'"), "schema"),
 )
+_RESERVED = re.compile(r"syntax error, unexpected ([A-Z]+).* in: .*\b(\1)\"?\s*\Z", re.IGNORECASE | re.DOTALL)
 _QUERIES = {
     "table": (
         "SELECT DISTINCT t.name FROM sys.tables AS t JOIN sys.schemas AS s ON s.id = t.schema_id "
@@ -27,7 +28,11 @@ _QUERIES = {
 
 
 def suggestion(connection: Any, message: str) -> str | None:
-    """``Perhaps you mean ...`` for an error about a name; None when there is nothing alike."""
+    """What to write instead, for an error about a name; None when there is nothing alike."""
+    reserved = _RESERVED.search(message)
+    if reserved:
+        word = reserved.group(1)
+        return f'{word} is a word of SQL; if you mean a name, write "{word.lower()}" in double quotes'
     for pattern, kind in _MISSING:
         found = pattern.search(message)
         if found:
