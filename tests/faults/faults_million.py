@@ -177,6 +177,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 32))
     given = parser.parse_args()
     print(f"seed {given.seed}", file=sys.stderr)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # leaves nothing behind
     report = run(given.records, given.seed, given.pause, progress=True)
     print(json.dumps(report.as_dict(), indent=2))
     return 1 if report.faults else 0
