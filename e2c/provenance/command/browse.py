@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from e2c.provenance.command.arguments import Commands, add, folder, positive
 from e2c.provenance.command.cells import cell, printable
+from e2c.provenance.command.render import json_value
 from e2c.provenance.queries.durations import shown
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ LISTED = ("tasks", "dataflows", "workflows", "sets", "clients")
 NAMES = ("list", "show", "lineage", "compare", "timeline")
 """The subcommands."""
 
+_PLAIN = frozenset((str, int, bool, type(None)))
 _NO_TIME = datetime.timedelta()
 _SORTS = ("id", "started", "ended", "duration")
 _TASK = ("id", "key", "transformation", "workflow", "status", "host", "client", "started", "duration")
@@ -127,8 +129,8 @@ def _json_list(value: Any) -> str:
 
 
 def _plain(value: Any) -> Any:
-    from e2c.provenance.command.render import json_value
-
+    if type(value) in _PLAIN:  # nearly all of them
+        return value
     if isinstance(value, dict):
         return {str(name): _plain(one) for name, one in value.items()}
     if isinstance(value, (list, tuple)):
