@@ -72,7 +72,7 @@ def measure(size: Size, settings: dict[str, str]) -> Part:
     """All cases at once, each beside itself without capture, in turns."""
     cases = _cases(size)
     try:
-        LocalProvider().check()
+        LocalProvider().check({})
         with _standing([CLOUD, *(case.key for case in cases)]) as hosts:
             _shape(hosts, cases)
             _serve(hosts, cases)
@@ -98,7 +98,11 @@ def _cases(size: Size) -> list[Case]:
 def _standing(keys: Sequence[str]) -> Iterator[dict[str, Host]]:
     provider = LocalProvider()
     claim = provider.claim(
-        experiment=f"capture benchmark {uuid.uuid4()}", scenario=str(HERE), job_name="benchmark", walltime_s=3600
+        experiment=f"capture benchmark {uuid.uuid4()}",
+        scenario=str(HERE),
+        job_name="benchmark",
+        walltime_s=3600,
+        settings={},
     )
     claim = claim.model_copy(update={"resources": {**claim.resources, "netem": "auto"}})
     planned = [
@@ -106,8 +110,8 @@ def _standing(keys: Sequence[str]) -> Iterator[dict[str, Host]]:
         for key in keys
     ]
     try:
-        hosts = {host.key: host for host in provider.acquire(claim, planned, say)}
-        say(f"links are shaped by the {provider.enable_netem(claim, say)}")
+        hosts = {host.key: host for host in provider.acquire(claim, planned, say).hosts}
+        say(f"links are shaped by the {provider.enable_netem(claim, (), say)}")
         yield hosts
     finally:
         provider.release(claim, say)

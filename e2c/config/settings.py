@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError
 
@@ -18,6 +18,8 @@ SOURCE = "environment"
 INTERNAL = frozenset({"E2C_EVENTS_FD"})
 """Variables that the tool sets for its own processes."""
 
+Seconds = Annotated[float, Field(gt=0, le=604_800)]
+
 
 class Settings(Closed):
     """What the environment asks for. An option of the command line goes before its variable."""
@@ -30,6 +32,17 @@ class Settings(Closed):
     netem: Literal["auto", "kernel", "switch"] | None = Field(
         None, description="Who shapes links of the local testbed."
     )
+    api_timeout: Seconds = Field(30, description="Seconds that one request to a testbed's API may take.")
+    start_timeout: Seconds = Field(
+        900,
+        description="Seconds to wait for a reservation to start, counted from now or from the date it was asked for.",
+    )
+    slot_window: Seconds = Field(
+        1800, description="Seconds ahead in which a slot common to several testbeds is looked for."
+    )
+    deploy_timeout: Seconds = Field(1800, description="Seconds that the deployment of a system image may take.")
+    ssh_timeout: Seconds = Field(300, description="Seconds in which acquired machines must answer to ssh.")
+    release_timeout: Seconds = Field(120, description="Seconds in which a testbed must confirm that machines are free.")
     monetdb_libs: Path | None = Field(None, description="Folder with the MonetDB libraries.")
     provenance_dsn: str | None = Field(
         None, repr=False, description="URL of the MonetDB server that `e2clab provenance serve` uses; a secret."

@@ -19,7 +19,7 @@ from e2c.experiment.events import Event, Observer
 from e2c.experiment.experiment import Experiment, find, orphans, provider, release
 from e2c.experiment.log import attach
 from e2c.experiment.state import State
-from e2c.model.host import Host
+from e2c.model.host import Board, Host
 from e2c.model.plan import Plan
 from e2c.plan import build
 from e2c.provenance.serving import libmonetdb
@@ -64,7 +64,7 @@ def preflight(plan: Plan) -> None:
             hint="Rehearse the scenario on this machine with --testbed local",
         )
     for name in sorted({host.provider for host in plan.hosts}):
-        provider(name).check()
+        provider(name).check(plan.testbeds.get(name, {}))
     if plan.provenance is not None:
         libmonetdb.locate()
 
@@ -194,6 +194,8 @@ def _acquire(experiment: Experiment) -> None:
     plan = experiment.plan
     with experiment.phase("acquire") as changes:
         hosts: dict[str, Host] = {}
+        boards: dict[str, Board] = {}
+        watch = experiment.watch("acquire")
         for name in sorted({host.provider for host in plan.hosts}):
             adapter = provider(name)
             claim = adapter.claim(
@@ -201,14 +203,18 @@ def _acquire(experiment: Experiment) -> None:
                 scenario=experiment.state.scenario,
                 job_name=plan.job_name,
                 walltime_s=plan.walltime_s,
+                settings=plan.testbeds.get(name, {}),
             )
             if plan.links:  # the provider can prepare what shaping takes while it builds hosts
                 netem = plan.testbeds.get(name, {}).get("netem", "auto")
                 claim = claim.model_copy(update={"resources": {**claim.resources, "netem": netem}})
             experiment.update(claims=(*experiment.state.claims, claim))
             wanted = [host for host in plan.hosts if host.provider == name]
-            hosts |= {host.key: host for host in adapter.acquire(claim, wanted, experiment.progress("acquire"))}
-        changes["hosts"] = tuple(hosts[host.key] for host in plan.hosts)
+            given = adapter.acquire(claim, wanted, watch)
+            hosts |= {host.key: host for host in given.hosts}
+            boards |= {board.key: board for board in given.boards}
+        changes["hosts"] = tuple(hosts[host.key] for host in plan.hosts if host.key in hosts)
+        changes["boards"] = tuple(boards[host.key] for host in plan.hosts if host.key in boards)
 
 
 def identity(state: State) -> str:
@@ -222,8 +228,8 @@ def _connect(experiment: Experiment) -> None:
         shell.require(answers, "ssh", hint="Check that the machine is up and accepts the key")
         facts = {key: _facts(answer.stdout) for key, answer in answers.items()}
         experiment.progress("connect")(f"{len(facts)} hosts answer")
-        if len(facts) != len(experiment.plan.hosts):
-            raise RemoteError(f"{len(facts)} of {len(experiment.plan.hosts)} hosts answer")
+        if len(facts) != len(experiment.state.hosts):
+            raise RemoteError(f"{len(facts)} of {len(experiment.state.hosts)} hosts answer")
         changes["facts"] = facts
 
 

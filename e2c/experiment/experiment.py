@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from e2c import plugins
-from e2c.environments.base import Claim, Provider
+from e2c.environments.base import Claim, Provider, Watch
 from e2c.errors import StateError
 from e2c.experiment import folder as folders
 from e2c.experiment import state as states
@@ -18,6 +18,7 @@ from e2c.experiment.interrupts import held_off
 from e2c.experiment.state import State
 from e2c.model.host import Host
 from e2c.model.plan import Plan
+from e2c.model.reservation import Reservation
 
 PHASES = ("acquire", "connect", "serve", "emulate", "prepare", "launch", "finalize", "backup", "release")
 
@@ -64,6 +65,16 @@ class Experiment:
     def progress(self, phase: str) -> Any:
         """A function that turns clauses into events of a phase."""
         return lambda text: self.observe(Event("step", phase, text))
+
+    def watch(self, phase: str) -> Watch:
+        """What a provider tells during a phase: events, and reservations, which are on disk at once."""
+        return Watch(self.progress(phase), lambda text: self.observe(Event("wait", phase, text)), self._reserved)
+
+    def _reserved(self, reservation: Reservation) -> None:
+        def other(known: Reservation) -> bool:
+            return (known.provider, known.site, known.id) != (reservation.provider, reservation.site, reservation.id)
+
+        self.update(reservations=(*filter(other, self.state.reservations), reservation))
 
     @contextmanager
     def phase(self, name: str) -> Iterator[dict[str, Any]]:

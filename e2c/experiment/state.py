@@ -14,8 +14,9 @@ from pydantic import ValidationError
 from e2c.environments.base import Claim
 from e2c.errors import StateError
 from e2c.model.frozen import Frozen
-from e2c.model.host import Host
+from e2c.model.host import Board, Host
 from e2c.model.plan import Plan, Stage
+from e2c.model.reservation import Reservation
 from e2c.model.service import ServiceRecord
 
 VERSION = 1
@@ -63,7 +64,8 @@ class State(Frozen):
         testbed: the testbed that plays all others (``--testbed``), if any.
         plan_digest: digest of ``plan.json``.
         claims: what is or is about to be acquired, written before acquisition begins.
-        hosts: what was acquired; facts: what each host said of itself, by service key.
+        reservations: what holds machines of testbeds, as last heard.
+        hosts, boards: what was acquired; facts: what each host said of itself, by service key.
         services, phases, background, netem, links: what was done since.
         released: everything was freed; nothing more can be done with the experiment.
     """
@@ -75,7 +77,9 @@ class State(Frozen):
     testbed: str | None = None
     plan_digest: str
     claims: tuple[Claim, ...] = ()
+    reservations: tuple[Reservation, ...] = ()
     hosts: tuple[Host, ...] = ()
+    boards: tuple[Board, ...] = ()
     facts: dict[str, dict[str, Any]] = {}
     services: tuple[ServiceRecord, ...] = ()
     phases: tuple[PhaseRecord, ...] = ()

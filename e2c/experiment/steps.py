@@ -59,7 +59,8 @@ def emulate(experiment: Experiment) -> None:
         asked = constraint.constraints(experiment.plan.links, hosts)
         if asked:
             for claim in experiment.state.claims:
-                changes["netem"] = provider(claim.provider).enable_netem(claim, say)
+                mine = [host for host in hosts if host.provider == claim.provider]
+                changes["netem"] = provider(claim.provider).enable_netem(claim, mine, say)
         apply.apply(asked, hosts, say)
         measured = measure.measure(asked, hosts, experiment.folder / "network-validate", say)
         changes["links"] = tuple(measured)

@@ -1,4 +1,4 @@
-"""Hosts: reachable machines, after acquisition."""
+"""Hosts and boards: machines, after acquisition."""
 
 from __future__ import annotations
 
@@ -56,3 +56,26 @@ class Host(Frozen):
     jump: str | None = None
     control_dir: str | None = None
     interpreter: str = "/usr/bin/python3"
+
+
+class Board(Frozen):
+    """A node that was acquired and runs a firmware instead of a system: no ssh, no plays, no shaped links.
+
+    Attributes:
+        key, layer, service, roles, testbed, provider: as for a :class:`Host`.
+        address: its name in the testbed (``m3-1.grenoble.iot-lab.info``).
+        site: where it is.
+        archi: its architecture (``m3:at86rf231``).
+        image: the firmware that was flashed, if any.
+    """
+
+    key: str
+    layer: str | None
+    service: str
+    roles: tuple[str, ...] = ()
+    testbed: str
+    provider: str
+    address: str
+    site: str
+    archi: str
+    image: str | None = None

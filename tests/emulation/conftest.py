@@ -21,7 +21,9 @@ KEYS = ("cloud.master.1.1", "edge.client.1.1", "edge.client.1.2", "fog.gateway.1
 def standing(keys: Sequence[str]) -> Iterator[tuple[Host, ...]]:
     """Local hosts on which ``tc ... netem`` works."""
     provider = plugins.load(plugins.ENVIRONMENTS, "local")()
-    claim = provider.claim(experiment=f"test {uuid.uuid4()}", scenario="/no/such", job_name="test", walltime_s=600)
+    claim = provider.claim(
+        experiment=f"test {uuid.uuid4()}", scenario="/no/such", job_name="test", walltime_s=600, settings={}
+    )
     claim = claim.model_copy(update={"resources": {**claim.resources, "netem": "auto"}})
     planned = [
         PlannedHost(key=key, layer=key.split(".")[0], service=key.split(".")[1], testbed="local", provider="local")
@@ -29,10 +31,10 @@ def standing(keys: Sequence[str]) -> Iterator[tuple[Host, ...]]:
     ]
     try:
         try:
-            hosts = provider.acquire(claim, planned, print)
+            hosts = provider.acquire(claim, planned, print).hosts
         except MissingToolError as error:
             pytest.skip(str(error))
-        provider.enable_netem(claim, print)
+        provider.enable_netem(claim, (), print)
         yield hosts
     finally:
         provider.release(claim, print)

@@ -16,7 +16,7 @@ from e2c.model.host import Host
 def possible() -> None:
     """Skip where local testbeds cannot be made, with the product's own reason."""
     try:
-        LocalProvider().check()
+        LocalProvider().check({})
     except MissingToolError as error:
         pytest.skip(str(error))
 
@@ -51,7 +51,7 @@ def shaped(possible: None) -> Iterator[Callable[[], tuple[Lab, dict[str, Host]]]
             labs.append((lab, {}))
             claim = lab.claim(netem="auto")
             labs[0] = (lab, lab.up(claim))
-            lab.provider.enable_netem(claim, lab.said.append)
+            lab.provider.enable_netem(claim, (), lab.said.append)
         return labs[0]
 
     try:

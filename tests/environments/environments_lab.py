@@ -39,7 +39,7 @@ class Lab:
 
     def claim(self, *, scenario: str = "/no/such/scenario", netem: str | None = None) -> Claim:
         claim = self.provider.claim(
-            experiment=f"test {uuid.uuid4()}", scenario=scenario, job_name="test", walltime_s=600
+            experiment=f"test {uuid.uuid4()}", scenario=scenario, job_name="test", walltime_s=600, settings={}
         )
         if netem:
             claim = claim.model_copy(update={"resources": {**claim.resources, "netem": netem}})
@@ -47,7 +47,7 @@ class Lab:
         return claim
 
     def up(self, claim: Claim, keys: tuple[str, ...] = THREE) -> dict[str, Host]:
-        return {host.key: host for host in self.provider.acquire(claim, planned(keys), self.said.append)}
+        return {host.key: host for host in self.provider.acquire(claim, planned(keys), self.said.append).hosts}
 
     def down(self) -> None:
         for claim in self.claims:

@@ -255,7 +255,7 @@ claim = Claim.model_validate_json(sys.stdin.read())
 provider = LocalProvider()
 print("now", flush=True)
 provider.acquire(claim, planned(), lambda text: None)
-provider.enable_netem(claim, lambda text: None)
+provider.enable_netem(claim, (), lambda text: None)
 print("done", flush=True)
 sys.stdin.close()
 import signal
@@ -328,7 +328,7 @@ def as_nobody(code: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_without_rights_one_sentence_says_what_to_do(standing: Standing) -> None:
-    done = as_nobody("from e2c.environments.local import provider; provider().check()")
+    done = as_nobody("from e2c.environments.local import provider; provider().check({})")
     assert done.returncode == 1
     last = done.stderr.strip().splitlines()[-1]
     assert "needs the capabilities (CAP_NET_ADMIN and CAP_SYS_ADMIN), which is not here" in last

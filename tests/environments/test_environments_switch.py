@@ -162,7 +162,7 @@ class TestShaping:
     def test_asking_again_changes_nothing(self, shaped: Shaped, hosts: dict[str, Host]) -> None:
         lab, _ = shaped()
         assert run(hosts[CLOUD], "tc qdisc add dev eth0 root netem delay 5ms").ok
-        assert lab.provider.enable_netem(lab.claims[0], lab.said.append) in ("kernel", "switch")
+        assert lab.provider.enable_netem(lab.claims[0], (), lab.said.append) in ("kernel", "switch")
         assert "delay 5ms" in run(hosts[CLOUD], "tc qdisc show dev eth0").stdout
 
 
@@ -182,7 +182,7 @@ class TestSwitch:
         hosts = lab.up(claim)
         testbed = claim.resources["testbed"]
         assert "e2c" not in run(hosts[CLOUD], "tc qdisc show dev eth0").stdout
-        assert lab.provider.enable_netem(claim, lab.said.append) == "switch"
+        assert lab.provider.enable_netem(claim, (), lab.said.append) == "switch"
         assert run(hosts[CLOUD], "tc qdisc add dev eth0 root netem delay 10ms").ok
 
         spaces = registry.namespaces(testbed)
@@ -190,7 +190,7 @@ class TestSwitch:
         programs = {pid: Path(f"/proc/{pid}/comm").read_text().strip() for pid in registry.members(hub)}
         assert any("linux" in name for name in programs.values()), programs
         registry.kill([pid for pid, name in programs.items() if "linux" in name], hub, 10)
-        assert lab.provider.enable_netem(claim, lab.said.append) == "switch"
+        assert lab.provider.enable_netem(claim, (), lab.said.append) == "switch"
         assert "netem" not in run(hosts[CLOUD], "tc qdisc show dev eth0").stdout
         assert run(hosts[CLOUD], "tc qdisc add dev eth0 root netem delay 10ms").ok
         assert rtt_ms(hosts[CLOUD], hosts[EDGE].addresses.v4) == pytest.approx(10, abs=2)
@@ -198,7 +198,7 @@ class TestSwitch:
     def test_a_dead_switch_is_told_by_tc(self, lab: Lab, switchable: None) -> None:
         claim = lab.claim()
         lab.up(claim, (CLOUD,))
-        lab.provider.enable_netem(claim, lab.said.append)
+        lab.provider.enable_netem(claim, (), lab.said.append)
         testbed = claim.resources["testbed"]
         spaces = namespace_inodes(testbed)
         hub = {place: name for place, name in registry.namespaces(testbed).items() if name == "hub"}
@@ -227,12 +227,12 @@ class TestSwitch:
         with pytest.raises(
             TestbedError, match=r"netem switch of local testbed .* does not work: User-Mode Linux has ended"
         ):
-            lab.provider.enable_netem(claim, lab.said.append)
+            lab.provider.enable_netem(claim, (), lab.said.append)
 
     def test_the_machine_is_read_only_for_it(self, lab: Lab, switchable: None) -> None:
         claim = lab.claim()
         lab.up(claim, (CLOUD,))
-        lab.provider.enable_netem(claim, lab.said.append)
+        lab.provider.enable_netem(claim, (), lab.said.append)
         hub = {p: n for p, n in registry.namespaces(claim.resources["testbed"]).items() if n == "hub"}
         inside = next(pid for pid in registry.members(hub) if "linux" in Path(f"/proc/{pid}/comm").read_text())
         done = subprocess.run(
@@ -246,7 +246,7 @@ class TestSwitch:
 
 def test_links_need_a_testbed(lab: Lab) -> None:
     with pytest.raises(TestbedError, match=r"does not stand.*e2clab layers-services"):
-        lab.provider.enable_netem(lab.claim(), lab.said.append)
+        lab.provider.enable_netem(lab.claim(), (), lab.said.append)
 
 
 def test_the_mode_is_chosen_by_setting_and_by_what_is_there(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,13 +35,13 @@ def quiet(_: str) -> None:
 def hosts(tmp_path: Path) -> Iterator[dict[str, Host]]:
     local = LocalProvider()
     try:
-        local.check()
+        local.check({})
     except MissingToolError as error:
         pytest.skip(str(error))
-    claim = local.claim(experiment=str(tmp_path), scenario=str(tmp_path), job_name="test", walltime_s=60)
+    claim = local.claim(experiment=str(tmp_path), scenario=str(tmp_path), job_name="test", walltime_s=60, settings={})
     planned = [PlannedHost(key=key, layer=None, service="x", testbed="local", provider="local") for key in KEYS]
     try:
-        yield {host.key: host for host in local.acquire(claim, planned, quiet)}
+        yield {host.key: host for host in local.acquire(claim, planned, quiet).hosts}
     finally:
         local.release(claim, quiet)
 

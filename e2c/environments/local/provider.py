@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from e2c.environments.base import Claim, Progress
+from e2c.environments.base import Acquisition, Claim, Finding, Progress, Watch
 from e2c.environments.local import registry, requirements, switch, teardown
 from e2c.environments.local.construction import Construction
 from e2c.environments.local.layout import short_id
-from e2c.errors import TestbedError
+from e2c.errors import MissingToolError, TestbedError
 from e2c.model.host import Addresses, Host, Interface
 from e2c.model.plan import PlannedHost
+from e2c.model.reservation import Reservation
 
 if TYPE_CHECKING:
     from enoslib.objects import Roles
@@ -29,8 +30,9 @@ class LocalProvider:
     """
 
     name = "local"
+    reserves = False
 
-    def check(self) -> None:
+    def check(self, settings: Mapping[str, Any]) -> None:  # noqa: ARG002
         """Refuse, with all reasons at once, where hosts cannot be made.
 
         Raises:
@@ -38,7 +40,17 @@ class LocalProvider:
         """
         requirements.check()
 
-    def claim(self, *, experiment: str, scenario: str, job_name: str, walltime_s: int) -> Claim:
+    def examine(self, settings: Mapping[str, Any]) -> list[Finding]:
+        """Whether hosts can be made here."""
+        try:
+            self.check(settings)
+        except MissingToolError as error:
+            return [Finding(aspect="hosts", ok=False, text=str(error.why or error.what), remedy=error.hint or "")]
+        return [Finding(aspect="hosts", ok=True, text="this machine can make hosts in network namespaces")]
+
+    def claim(
+        self, *, experiment: str, scenario: str, job_name: str, walltime_s: int, settings: Mapping[str, Any]
+    ) -> Claim:
         """Name the testbed; touches nothing."""
         return Claim(
             provider=self.name,
@@ -46,10 +58,11 @@ class LocalProvider:
             scenario=scenario,
             job_name=job_name,
             walltime_s=walltime_s,
+            settings=dict(settings),
             resources={"testbed": short_id(experiment)},
         )
 
-    def acquire(self, claim: Claim, hosts: Sequence[PlannedHost], progress: Progress) -> tuple[Host, ...]:
+    def acquire(self, claim: Claim, hosts: Sequence[PlannedHost], watch: Watch) -> Acquisition:
         """Build all hosts; a testbed that the same claim left behind, whole or half-made, is released first.
 
         Raises:
@@ -59,21 +72,21 @@ class LocalProvider:
         requirements.check()
         mode = switch.choose_mode(claim) if "netem" in claim.resources else None
         if not hosts:
-            return ()
+            return Acquisition()
         testbed = short_id(claim.experiment)
         self._refuse_stranger(claim)
         with registry.locked():
             teardown.sweep_unfinished()
-        for clause in self.release(claim, progress):
-            progress(f"released from an earlier attempt: {clause}")
+        for clause in self.release(claim, watch):
+            watch(f"released from an earlier attempt: {clause}")
         construction = Construction(claim, [host.key for host in hosts], with_switch=mode == "switch")
         try:
             record = construction.start()
             number = "1 host" if len(hosts) == 1 else f"{len(hosts)} hosts"
-            progress(f"building {number} on {record.layout.net4}, testbed {testbed}")
+            watch(f"building {number} on {record.layout.net4}, testbed {testbed}")
             if record.layout.net6 is None:
-                progress("the kernel of this machine has no IPv6: hosts have IPv4 addresses only")
-            return self._init(construction, hosts)
+                watch("the kernel of this machine has no IPv6: hosts have IPv4 addresses only")
+            return Acquisition(hosts=self._init(construction, hosts))
         except BaseException:  # Ctrl-C too
             construction.stop()
             teardown.release(testbed)
@@ -115,7 +128,7 @@ class LocalProvider:
             interpreter=node.extra["ansible_python_interpreter"],
         )
 
-    def enable_netem(self, claim: Claim, progress: Progress) -> str:
+    def enable_netem(self, claim: Claim, hosts: Sequence[Host], progress: Progress) -> str:  # noqa: ARG002
         """Make sure that ``tc ... netem`` works on the hosts; returns ``kernel`` or ``switch``; may be called again.
 
         Raises:
@@ -141,6 +154,18 @@ class LocalProvider:
         """
         self._refuse_stranger(claim)
         return teardown.release(short_id(claim.experiment))
+
+    def reservations(self, claim: Claim) -> list[Reservation]:  # noqa: ARG002
+        """None: local hosts are not booked, they last until they are destroyed."""
+        return []
+
+    def extend(self, claim: Claim, seconds: int, progress: Progress) -> list[Reservation]:  # noqa: ARG002
+        """Refuse: there is nothing to lengthen.
+
+        Raises:
+            TestbedError: always.
+        """
+        raise TestbedError("local hosts have no walltime: they last until they are destroyed")
 
     def find(self, scenario: str) -> list[Claim]:
         """Claims of that scenario that still hold resources, without help of any state file."""
