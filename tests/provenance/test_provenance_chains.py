@@ -14,8 +14,9 @@ from provenance_parts import TUTORIAL, Asker, Database, Device, begin, end
 from e2c.provenance.connections import connect
 from e2c.provenance.dataflows.dataflow import parse
 from e2c.provenance.folder import BROKER_USER
+from e2c.provenance.storing.inbox import Arrival
 from e2c.provenance.storing.store import Delivery, Store
-from e2c.provenance.storing.translator import Translator, _Arrival
+from e2c.provenance.storing.translator import Translator
 from provlight.wire import TASK_FAILED, records_topic
 
 pytestmark = pytest.mark.monetdb
@@ -378,7 +379,7 @@ def test_drain_does_not_answer_before_a_pass_that_failed_is_made_again(chains: D
             ]
         )
         marker = Delivery(records_topic(0, BROKER_USER, "drain-1"), b"drain")
-        translator._work([_Arrival(marker, 1, 1, -1)])
+        translator._work([Arrival(marker, 1, -1)])
     finally:
         translator._store.close()
     assert translator._store.failures == 0

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from provenance_parts import T0, Asker, Database, Device, begin, client_row, end, tasks, workflow
 
+from e2c.provenance.storing.inbox import Arrival
 from e2c.provenance.storing.store import Delivery, Store
 from e2c.provenance.storing.translator import Translator
 from provlight.wire import (
@@ -317,20 +318,33 @@ def test_frame_base_is_respected_for_a_new_database(store: Store, ask: Asker) ->
 class Fragile(Store):
     """A store in which the rows of one task make the transaction fail after they were sent."""
 
-    def _write(self, assembly: Any, *arguments: Any) -> None:
-        super()._write(assembly, *arguments)
-        if any(key[3] == "poison" for key in assembly.tasks._keys):
-            self._execute("SELECT no_such_column FROM task")
+    def _assembled(self, *arguments: Any) -> Any:
+        transaction = super()._assembled(*arguments)
+        if any(b"poison\0" in column for rows in transaction.tables for column in rows.columns().values()):
+            transaction.statements.append("SELECT no_such_column FROM task")
+        return transaction
 
 
-def test_a_message_that_fails_is_set_aside_and_its_neighbours_are_stored(database: Database, ask: Asker) -> None:
+@pytest.mark.parametrize("quickly", [True, False])
+def test_a_message_that_fails_is_set_aside_and_its_neighbours_are_stored(
+    database: Database, ask: Asker, monkeypatch: pytest.MonkeyPatch, quickly: bool
+) -> None:
     translator = Translator(database.folder, "127.0.0.1", 1, 1)
     translator._store = Fragile(database.folder)
-    good, bad = Device(), Device()
+    good, bad, warm = Device(), Device(), Device()
     deliveries = [good.batch(begin(n)) for n in range(5)]
     deliveries[2:2] = [bad.batch(begin("before")), bad.batch(begin("poison"), begin("beside"))]
     deliveries.append(bad.batch(begin("after")))
-    told = {(user, name): last for user, name, last, _ in translator._stored(deliveries)}
+    told = {}
+    if quickly:
+        monkeypatch.setattr(translator, "_acknowledge", lambda some: told.update({one[:2]: one.last for one in some}))
+        assert translator._reconnect()
+        translator._work([Arrival(one, 0, 0) for one in [warm.batch(begin(1)), warm.batch(end(1))]])
+        translator._work([Arrival(one, 0, 0) for one in deliveries])
+        translator._attempt(lambda: translator._store.settle(translator._acknowledge))
+        assert told.pop((warm.user, warm.name)) == 2
+    else:
+        told = {(user, name): last for user, name, last, _ in translator._stored(deliveries)}
     translator._store.close()
     assert told == {(good.user, good.name): 5, (bad.user, bad.name): 3}
     assert [row[0] for row in tasks(ask, good)] == ["0", "1", "2", "3", "4"]

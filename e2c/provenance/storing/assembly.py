@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import repeat
 from typing import Any, NamedTuple
 
 from e2c.provenance.columns import (
@@ -31,9 +32,9 @@ from e2c.provenance.storing.checks import (
     impossible,
     nearest,
 )
-from e2c.provenance.storing.numbering import STATUS, TaskGroup, error_of, number_tasks
+from e2c.provenance.storing.numbering import STATUS, TaskGroup, number_tasks
 from e2c.provenance.storing.rejection import Rejected, without
-from e2c.provenance.storing.tasks import FINISHED, RUNNING, TaskIndex, TaskRows
+from e2c.provenance.storing.tasks import FINISHED, RUNNING, TaskIndex, TaskRows, error_of
 from e2c.provenance.storing.values import Converted, WrongValuesError, convert, storage_of
 from provlight.wire import (
     FILES,
@@ -143,7 +144,7 @@ class Assembly:
                 wrong = dict.fromkeys(range(group.records), str(error))
             if not wrong:
                 step = self._catalogue.transformation(flow, group.shape.transformation)
-                keys = [(client, step, group.shape.workflow, str(task)) for task in group.tasks]
+                keys = list(zip(repeat(client), repeat(step), repeat(group.shape.workflow), map(str, group.tasks)))
                 ready = _Prepared(group, flow, step, keys, sets=sets, files=files)
                 if group.dependency_counts is not None:
                     given = {item.table.id for item in sets}

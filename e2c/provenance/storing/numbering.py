@@ -5,11 +5,12 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import chain, repeat
+from operator import gt
 
 from e2c.provenance.dataflows.catalogue import Flow
 from e2c.provenance.storing.awaited import Awaited, named_tasks
-from e2c.provenance.storing.checks import clean
-from e2c.provenance.storing.tasks import FAILED, FINISHED, RUNNING, Key, TaskIndex, TaskRows
+from e2c.provenance.storing.tasks import FAILED, FINISHED, RUNNING, Key, TaskIndex, TaskRows, error_of
 from provlight.wire import MAX_RECORDS, PARENT, TASK_BEGIN, TASK_END, TASK_FAILED, TASK_USED, WORKFLOW_FAILED, Group
 
 STATUS = {TASK_BEGIN: RUNNING, TASK_END: FINISHED, TASK_FAILED: FAILED, WORKFLOW_FAILED: FAILED}
@@ -82,13 +83,14 @@ def _number_plain(
     if len(begins) > 1 or len(begins) + len(ends) != len(prepared):
         return False
     begun = dict(zip(begins[0].keys, begins[0].group.positions, strict=True)) if begins else {}
-    ended = [pair for ready in ends for pair in zip(ready.keys, ready.group.positions, strict=True)]
+    ended = [key for ready in ends for key in ready.keys]
     # What began before this batch may have to be looked up, which is for the ordered way.
     unknown = -1 if index.complete else MAX_RECORDS
-    if len(dict(ended)) < len(ended) or any(begun.get(key, unknown) > place for key, place in ended):
+    places = chain.from_iterable(ready.group.positions for ready in ends)
+    if len(set(ended)) < len(ended) or any(map(gt, map(begun.get, ended, repeat(unknown)), places)):
         return False
     named = _named(tasks, client, begins[0]) if begins else []
-    if named is None or (named and not all(key in begun or tasks.knows(key) for key, _ in ended)):
+    if named is None or (named and not all(key in begun or tasks.knows(key) for key in ended)):
         return False
     for ready in begins:
         numbers = tasks.begin_all(ready.keys, ready.flow.version, host, ready.group.times_us)
@@ -97,12 +99,8 @@ def _number_plain(
             awaited.depends(numbers[place], identity, found, ready.step, ready.taken_over)
         ready.ids = array("i", numbers)
     for ready in ends:
-        status, times_us, version = STATUS[ready.group.shape.kind], ready.group.times_us, ready.flow.version
-        ids = [
-            tasks.end(key, version, host, status, times_us[place], error_of(ready.group, place))
-            for place, key in enumerate(ready.keys)
-        ]
-        ready.ids = array("i", ids)
+        status = STATUS[ready.group.shape.kind]
+        ready.ids = array("i", tasks.end_all(ready.keys, ready.flow.version, host, status, ready.group))
     return True
 
 
@@ -143,8 +141,3 @@ def _look_up(
         elif key not in begun:
             earlier.append(key)
     tasks.look_up(client, earlier)
-
-
-def error_of(group: Group, place: int) -> str | None:
-    """What went wrong with a record; None when nothing is said of it."""
-    return clean(group.errors[place]) or None if group.errors else None

@@ -7,58 +7,41 @@ Exactly once: a client's batches carry contiguous sequence numbers. A batch is s
 # ruff: noqa: S608 - statements are made of names and literals that names.py has quoted
 from __future__ import annotations
 
-import json
 import logging
 import time
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from e2c.provenance.columns import Rows, moment
-from e2c.provenance.connections import connect, rows, uploader
+from e2c.provenance.connections import connect, rows
 from e2c.provenance.dataflows.catalogue import Catalogue
 from e2c.provenance.dataflows.dataflow import parse
 from e2c.provenance.folder import DataFolder, read_json
 from e2c.provenance.names import literal, qualified
 from e2c.provenance.storing.assembly import Assembly
+from e2c.provenance.storing.clients import MAKE_PROGRESS, Client, Clients, progress
 from e2c.provenance.storing.resolution import MAKE as MAKE_RESOLUTION
 from e2c.provenance.storing.resolution import Resolution
+from e2c.provenance.storing.session import Session
 from e2c.provenance.storing.tasks import APPLY_STAGING, MAKE_STAGING, TaskIndex
 from provlight.wire import (
     Batch,
     Message,
-    Shape,
     UnknownShapeError,
     WireError,
     open_message,
     parse_records_topic,
-    remember,
 )
 
 logger = logging.getLogger(__name__)
-
-MAX_CLIENTS = 4096
-"""Clients whose state is kept in memory; others are read again when they send."""
 
 MAX_CONTENT = 16 << 20
 """Most of one transaction, and one message more: bytes of what messages hold, decompressed."""
 
 ANNOUNCE_ATTEMPTS = 5
 """How often a client is asked for shapes before its batch is rejected."""
-
-_MAKE_PROGRESS = (
-    "CREATE LOCAL TEMPORARY TABLE tmp.progress (id INTEGER, last_seq BIGINT, received BIGINT, stored BIGINT, "
-    "rejected BIGINT, lost BIGINT, lag_us BIGINT) ON COMMIT DELETE ROWS"
-)
-_APPLY_PROGRESS = (
-    'UPDATE "public".client SET last_seq = p.last_seq, received = client.received + p.received, '
-    "stored = client.stored + p.stored, rejected = client.rejected + p.rejected, lost = client.lost + p.lost, "
-    "lag_us = coalesce(p.lag_us, client.lag_us), last_seen = {now} FROM tmp.progress AS p WHERE client.id = p.id"
-)
-
-
-MAX_LAG_US = (1 << 63) - 1
-"""Longest lag that is told: clocks of devices may stand anywhere."""
 
 
 class Delivery(NamedTuple):
@@ -78,19 +61,21 @@ class Acknowledgement(NamedTuple):
 
 
 @dataclass
-class _Client:
-    """State of a client: what is committed, and what this transaction adds."""
+class _Transaction:
+    """What one transaction writes, and what follows from it."""
 
-    id: int
-    last: int
-    host: str | None
-    shapes: dict[int, Shape] = field(default_factory=dict)
-    asked: int = 0  # how often the shapes of the next batch were asked for
-    received: int = 0
-    stored: int = 0
-    rejected: int = 0
-    lost: int = 0
-    newest_us: int | None = None  # when the newest of these records was captured
+    tables: list[Rows]
+    statements: list[str]  # after the tables
+    followed: list[tuple[int, int]]  # see Resolution.follow
+    workflow_ends: list[tuple[int, str, str, int, str | None]]
+    acknowledgements: list[Acknowledgement]
+    unresolved: int
+    awaited: int
+    records: int
+    rejected: int
+
+
+Tell = Callable[[list[Acknowledgement]], None]
 
 
 class Store:
@@ -99,6 +84,7 @@ class Store:
     def __init__(self, folder: DataFolder) -> None:
         self._folder = folder
         self._connection: Any = None
+        self._sent: _Transaction | None = None  # and not known to be committed
         self.records = 0  # received since this process began
         self.rejected = 0
         self.unresolved = 0
@@ -117,8 +103,8 @@ class Store:
             pymonetdb.Error: it refused a statement.
         """
         self.close()
-        self._connection = connect(self._folder)
-        for statement in (MAKE_STAGING, _MAKE_PROGRESS, *MAKE_RESOLUTION):
+        self._connection = Session(connect(self._folder))
+        for statement in (MAKE_STAGING, MAKE_PROGRESS, *MAKE_RESOLUTION):
             self._execute(statement)
         self._forget()
         for dataflow in parse(read_json(self._folder.dataflows)["dataflows"]):
@@ -131,6 +117,7 @@ class Store:
     def close(self) -> None:
         """Leave the database; what is not committed is gone."""
         connection, self._connection = self._connection, None
+        self._sent = None
         if connection is not None:
             try:
                 connection.close()
@@ -163,10 +150,11 @@ class Store:
 
     def _forget(self) -> None:
         """Learn again what is committed."""
+        self._sent = None
         self._catalogue = Catalogue(self._connection)
         self._index = TaskIndex()
         self._index.load(self._rows)
-        self._clients: dict[tuple[str, str], _Client] = {}
+        self._clients = Clients(self._execute, self._rows, self._take)
         self._next: dict[str, int] = {}
         self._resolution = Resolution(self._execute, self._rows, self._take)
 
@@ -184,40 +172,101 @@ class Store:
         Raises:
             Exception: not all are stored; call :meth:`recover`. What is stored already is not stored again.
         """
+        told: dict[tuple[str, str], Acknowledgement] = {}
+        waiting = deque(deliveries)
+        while waiting:
+            transaction = self._assembled(waiting, refusal)
+            self._write(transaction)
+            self._connection.commit()
+            for one in self._committed(transaction):
+                former = told.get((one.user, one.client))
+                told[one.user, one.client] = one._replace(announce=one.announce or bool(former and former.announce))
+        return list(told.values())
+
+    def send(self, deliveries: Sequence[Delivery], tell: Tell) -> None:
+        """Hand messages over to the database, and come back before they are stored.
+
+        What was handed over before is stored then. Also :meth:`settle` and :meth:`look` see to it.
+
+        Args:
+            tell: called with what to tell the clients as soon as it is committed.
+
+        Raises:
+            Exception: neither these nor those that were not told of are sure to be stored; call :meth:`recover` and
+                :meth:`store` all of them.
+        """
+        waiting = deque(deliveries)
+        while waiting:
+            transaction = self._assembled(waiting, None, lambda: self.look(tell))
+            self.settle(tell)
+            slow = transaction.followed or transaction.workflow_ends  # these ask questions
+            if slow or not self._connection.send(transaction.tables, transaction.statements):
+                self._write(transaction)
+                self._connection.commit()
+            transaction.tables.clear()
+            self._sent = transaction
+
+    @property
+    def underway(self) -> bool:
+        """Whether something was sent that was not told of."""
+        return self._sent is not None
+
+    @property
+    def answers(self) -> int | None:
+        """A file descriptor that can be read from when :meth:`look` may help; None when nothing is under way."""
+        return self._connection.answers if self._connection is not None else None
+
+    def look(self, tell: Tell) -> None:
+        """Tell of what was sent if it is committed by now. Raises what :meth:`send` does."""
+        if self._sent is not None and self._connection.advance():
+            self.settle(tell)
+
+    def settle(self, tell: Tell) -> None:
+        """Wait until what was sent is committed, and tell of it. Raises what :meth:`send` does."""
+        if self._sent is not None:
+            self._connection.arrive()
+            sent, self._sent = self._sent, None
+            tell(self._committed(sent))
+
+    def _assembled(
+        self, waiting: deque[Delivery], refusal: str | None, meanwhile: Callable[[], None] = lambda: None
+    ) -> _Transaction:
+        """The next transaction: takes from the messages. All that is known in memory is as after its commit."""
         now_us = time.time_ns() // 1000
         now = moment(now_us)
+        assembly = Assembly(self._catalogue, self._index, self._take, self._rows)
         touched: dict[tuple[str, str], bool] = {}
-        waiting = iter(deliveries)
-        left = True
-        while left:
-            assembly = Assembly(self._catalogue, self._index, self._take, self._rows)
-            changed: dict[int, _Client] = {}
-            size = 0
-            left = False
-            for delivery in waiting:
-                size += self._take_in(delivery, assembly, touched, changed, now, refusal)
-                if size >= MAX_CONTENT:
-                    left = True
-                    break
-            self._write(assembly, changed, now, now_us)
-            self._connection.commit()
-            self._committed(assembly, changed)
-        return [
-            Acknowledgement(user, name, known.last if known is not None else 0, announce)
-            for (user, name), announce in touched.items()
-            for known in (self._clients.get((user, name)),)
-        ]
-
-    def _committed(self, assembly: Assembly, changed: dict[int, _Client]) -> None:
+        changed: dict[int, Client] = {}
+        size = 0
+        while waiting and size < MAX_CONTENT:
+            size += self._take_in(waiting.popleft(), assembly, touched, changed, now, refusal)
+            meanwhile()
+        ended = assembly.tasks.ended_rows()
+        tables = [assembly.tasks.new_rows(), ended, *assembly.tables(), assembly.rejected.rows(now_us)]
+        transaction = _Transaction(
+            [rows for rows in tables if rows.count],
+            [*([APPLY_STAGING] if ended.count else []), *progress(list(changed.values()), now, now_us)],
+            self._catalogue.followed(),
+            assembly.workflow_ends,
+            [Acknowledgement(*who, self._clients.last(*who), announce) for who, announce in touched.items()],
+            assembly.awaited.unresolved,
+            assembly.awaited.waiting,
+            sum(client.received for client in changed.values()),
+            sum(client.rejected for client in changed.values()),
+        )
         assembly.tasks.remember()
-        self.unresolved += assembly.awaited.unresolved
-        self.awaited += assembly.awaited.waiting
-        self.news = self.news or bool(changed)
         for client in changed.values():
-            self.records += client.received
-            self.rejected += client.rejected
             client.received = client.stored = client.rejected = client.lost = 0
             client.newest_us = None
+        return transaction
+
+    def _committed(self, transaction: _Transaction) -> list[Acknowledgement]:
+        self.unresolved += transaction.unresolved
+        self.awaited += transaction.awaited
+        self.records += transaction.records
+        self.rejected += transaction.rejected
+        self.news = self.news or bool(transaction.statements)
+        return transaction.acknowledgements
 
     def resolve_dependencies(self) -> None:
         """Find tasks that were not known yet when others named them, and mark what tasks took over from others."""
@@ -230,7 +279,7 @@ class Store:
         delivery: Delivery,
         assembly: Assembly,
         touched: dict[tuple[str, str], bool],
-        changed: dict[int, _Client],
+        changed: dict[int, Client],
         now: str,
         refusal: str | None,
     ) -> int:
@@ -246,7 +295,7 @@ class Store:
             self.rejected += 1
             return len(delivery.payload)
         touched.setdefault((user, name), False)
-        client = self._client(user, name, now, make=message.seq in (1, message.base))
+        client = self._clients.find(user, name, now, make=message.seq in (1, message.base))
         if client is None:
             return 0  # nothing is stored of it and nothing can be: who only asks leaves no trace
         expected = client.last + 1
@@ -263,14 +312,14 @@ class Store:
             assembly.rejected.message(client.id, message.seq, str(error), delivery.payload)
             client.rejected += message.records
         if message.seq > expected:
-            self._lost(client, expected, message.seq - 1, None, "the client no longer had them", now)
+            self._clients.lost(client, expected, message.seq - 1, None, "the client no longer had them", now)
         if batch.about:
-            self._about(client, batch.about)
+            self._clients.about(client, batch.about)
         if batch.lost:
-            self._lost(client, message.seq, message.seq, batch.lost, batch.reason, now)
+            self._clients.lost(client, message.seq, message.seq, batch.lost, batch.reason, now)
             client.lost += batch.lost
         rejected = assembly.add(client.id, client.host, batch)
-        self._announced(client, batch.announced)
+        self._clients.announced(client, batch.announced)
         for group in batch.groups:
             if group.records:
                 newest_us = max(group.times_us)
@@ -282,7 +331,7 @@ class Store:
         changed[client.id] = client
         return message.envelope.size + len(message.envelope.tail)
 
-    def _decoded(self, message: Message, client: _Client, refusal: str | None) -> Batch:
+    def _decoded(self, message: Message, client: Client, refusal: str | None) -> Batch:
         if refusal is not None:
             raise WireError(refusal)
         try:
@@ -292,85 +341,14 @@ class Store:
                 raise WireError(str(error)) from error
             raise
 
-    def _write(self, assembly: Assembly, changed: dict[int, _Client], now: str, now_us: int) -> None:
-        ended = assembly.tasks.ended_rows()
-        self._copy([assembly.tasks.new_rows(), ended, *assembly.tables(), assembly.rejected.rows(now_us)])
-        if ended.count:
-            self._execute(APPLY_STAGING)
-        self.awaited += self._resolution.follow(self._catalogue.followed())
-        for client, tag, status, time_us, error in assembly.workflow_ends:
+    def _write(self, transaction: _Transaction) -> None:
+        """Execute a transaction statement by statement."""
+        self._connection.copy(transaction.tables)
+        for statement in transaction.statements:
+            self._execute(statement)
+        self.awaited += self._resolution.follow(transaction.followed)
+        for client, tag, status, time_us, error in transaction.workflow_ends:
             self._end_workflow(client, tag, status, time_us, error)
-        if changed:
-            values = ", ".join(
-                f"({one.id}, {one.last}, {one.received}, {one.stored}, {one.rejected}, {one.lost}, "
-                f"{literal(None if one.newest_us is None else min(now_us - one.newest_us, MAX_LAG_US))})"
-                for one in changed.values()
-            )
-            self._execute(f"INSERT INTO tmp.progress VALUES {values}")
-            self._execute(_APPLY_PROGRESS.format(now=now))
-
-    def _copy(self, tables: Iterable[Rows]) -> None:
-        for table in tables:
-            if table.count:
-                self._connection.set_uploader(uploader(table.columns()))
-                self._execute(table.statement())
-
-    # ------------------------------------------------------------------------------------------------- clients
-
-    def _client(self, user: str, name: str, now: str, make: bool) -> _Client | None:
-        known = self._clients.pop((user, name), None)
-        if known is not None:
-            self._clients[user, name] = known  # the last one now
-            return known
-        if len(self._clients) >= MAX_CLIENTS:  # far more than one transaction has, so the first is not in it
-            del self._clients[next(iter(self._clients))]
-        where = f"user_name = {literal(user)} AND client = {literal(name)}"
-        found = self._rows(f'SELECT id, last_seq, host FROM "public".client WHERE {where}')
-        if found:
-            client = _Client(*found[0])
-            for number, shape in self._rows(f"SELECT number, shape FROM client_shape WHERE client_id = {client.id}"):
-                client.shapes[number] = Shape.from_wire(json.loads(shape))
-        elif not make:
-            return None
-        else:
-            client = _Client(self._take("client", 1), 0, None)
-            self._execute(
-                'INSERT INTO "public".client (id, user_name, client, first_seen, last_seen, last_seq, received, '
-                "stored, rejected, lost) "
-                f"VALUES ({client.id}, {literal(user)}, {literal(name)}, {now}, {now}, 0, 0, 0, 0, 0)"
-            )
-        self._clients[user, name] = client
-        return client
-
-    def _about(self, client: _Client, about: dict[str, Any]) -> None:
-        host = about.get("host")
-        client.host = str(host).replace("\0", "") if host else client.host
-        text = json.dumps(about)
-        self._execute(
-            f'UPDATE "public".client SET about = {literal(text)}, host = {literal(client.host)} WHERE id = {client.id}'
-        )
-
-    def _announced(self, client: _Client, announced: dict[int, Shape]) -> None:
-        new = {number: shape for number, shape in announced.items() if client.shapes.get(number) != shape}
-        if not new:
-            return
-        gone = [number for number in new if number in client.shapes]
-        gone += remember(client.shapes, new)
-        if gone:
-            numbers = ", ".join(map(str, gone))
-            self._execute(f"DELETE FROM client_shape WHERE client_id = {client.id} AND number IN ({numbers})")
-        values = [
-            f"({client.id}, {number}, {literal(json.dumps(shape.to_wire()))})"
-            for number, shape in new.items()
-            if number in client.shapes
-        ]
-        self._execute(f"INSERT INTO client_shape VALUES {', '.join(values)}")
-
-    def _lost(self, client: _Client, first: int, last: int, records: int | None, reason: str, now: str) -> None:
-        text = literal(reason.replace("\0", ""))
-        self._execute(
-            f'INSERT INTO "public".loss VALUES ({client.id}, {first}, {last}, {literal(records)}, {text}, {now})'
-        )
 
     def _end_workflow(self, client: int, tag: str, status: str, time_us: int, error: str | None) -> None:
         where = f"client_id = {client} AND tag = {literal(tag)}"

@@ -5,15 +5,21 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
+from itertools import islice, repeat
 from typing import Any
 
 from e2c.provenance.columns import BIGINT_NULL, INTEGER_NULL, Rows, bigints, checksums, integers, texts, timestamps
 from e2c.provenance.names import literal, qualified
+from e2c.provenance.storing.checks import clean
+from provlight.wire import Group
 
 RUNNING, FINISHED, FAILED = "RUNNING", "FINISHED", "FAILED"
 
 MAX_REMEMBERED = 1 << 16
 """Tasks whose row is remembered; others are looked up in the database."""
+
+FORGOTTEN = 1 << 10
+"""How many tasks are forgotten at once, at least."""
 
 MAX_LOADED = 1 << 13
 """Running tasks that are read at the start; so many take a fifth of a second."""
@@ -47,7 +53,7 @@ class TaskIndex:
     def __init__(self) -> None:
         self.floor = _MAX_ID
         self.open: OrderedDict[Key, int] = OrderedDict()
-        self.recent: OrderedDict[tuple[int, str, str], tuple[int, int]] = OrderedDict()  # transformation and row
+        self.recent: dict[tuple[int, str, str], tuple[int, int]] = {}  # transformation and row
 
     @property
     def complete(self) -> bool:
@@ -56,18 +62,16 @@ class TaskIndex:
 
     def begun(self, key: Key, number: int) -> None:
         """Remember a task for those that name it."""
-        client, step, workflow, identity = key
-        self.recent[client, workflow, identity] = step, number
-        if len(self.recent) > MAX_REMEMBERED:
-            self.recent.popitem(last=False)
+        self.begun_all([key], [number])
 
     def begun_all(self, keys: Sequence[Key], numbers: Sequence[int]) -> None:
-        """The same for many tasks."""
-        recent = self.recent
-        for (client, step, workflow, identity), number in zip(keys, numbers, strict=True):
-            recent[client, workflow, identity] = step, number
-        while len(recent) > MAX_REMEMBERED:
-            recent.popitem(last=False)
+        """The same for tasks of one client, transformation and workflow."""
+        client, step, workflow, _ = keys[0]
+        names = zip(repeat(client), repeat(workflow), [key[3] for key in keys])
+        self.recent.update(zip(names, zip(repeat(step), numbers), strict=False))
+        if len(self.recent) > MAX_REMEMBERED + FORGOTTEN:
+            for name in list(islice(self.recent, len(self.recent) - MAX_REMEMBERED)):
+                del self.recent[name]
 
     def leave_open(self, key: Key, number: int) -> None:
         """Remember a task that has not ended."""
@@ -182,6 +186,25 @@ class TaskRows:
         self._errors[place] = error
         return self._ids[place]
 
+    def end_all(self, keys: Sequence[Key], version: int, host: str | None, status: str, group: Group) -> list[int]:
+        """Many tasks end, each with a key of its own. Returns the ids of their rows."""
+        times_us = group.times_us
+        if group.errors is None and all(map(self._open.__contains__, keys)):
+            places = list(map(self._open.pop, keys))
+            first, count = places[0], len(places)
+            if places == list(range(first, first + count)):
+                self._statuses[first : first + count] = [status] * count
+                self._ended[first : first + count] = times_us
+                return self._ids[first : first + count]
+            for place, time_us in zip(places, times_us, strict=True):
+                self._statuses[place] = status
+                self._ended[place] = time_us
+            return [self._ids[place] for place in places]
+        return [
+            self.end(key, version, host, status, times_us[place], error_of(group, place))
+            for place, key in enumerate(keys)
+        ]
+
     def use(self, key: Key, version: int, host: str | None) -> int:
         """A task that goes on. Returns the id of its row, which is a new one when no beginning is known."""
         place = self._open.get(key)
@@ -287,6 +310,11 @@ class TaskRows:
         """The rows are assembled: let the index know which tasks remain open."""
         for key, place in self._open.items():
             self._index.leave_open(key, self._ids[place])
+
+
+def error_of(group: Group, place: int) -> str | None:
+    """What went wrong with a record; None when nothing is said of it."""
+    return clean(group.errors[place]) or None if group.errors else None
 
 
 def _identifiers(keys: Sequence[str]) -> bytes:

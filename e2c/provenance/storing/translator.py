@@ -10,51 +10,30 @@ import gc
 import logging
 import secrets
 import signal
-import socket
 import sys
 import time
-from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from threading import Condition, Event
-from typing import Any, NamedTuple
-
-import paho.mqtt.client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
+from threading import Event
+from typing import Any
 
 from e2c.errors import E2CError
 from e2c.provenance.folder import BROKER_USER, DataFolder, write_json
 from e2c.provenance.space import scarce
+from e2c.provenance.storing.inbox import Arrival, Inbox
 from e2c.provenance.storing.store import Acknowledgement, Delivery, Store
+from e2c.provenance.storing.subscription import Subscription
 from provlight.wire import ack_topic, encode_ack, records_filter
 
 logger = logging.getLogger("e2c.provenance.storing.translator")
 
-MAX_WAITING_BYTES = 64 << 20
-"""Messages taken from the broker and not stored yet; beyond that the broker has to wait."""
-
-MAX_BATCH_BYTES = 4 << 20
-MAX_BATCH_MESSAGES = 256
-"""Most of one transaction."""
-
-LINGER_S = 0.02
-"""How long a message waits for company at most, when another transaction has just been made."""
-
-ENOUGH_BYTES = 128 << 10
-ENOUGH_MESSAGES = 64
-"""With so much at hand nothing waits: what a transaction costs by itself is little beside it then."""
-
-RECEIVE_MAXIMUM = 400
 HEARTBEAT_S = 1.0
 BUSY_RESOLVE_S = 1.0
 """How often dependencies on tasks that were not known are looked for while messages come without a pause."""
 
 REST_S = 32.0
 """After so long without messages, see :meth:`Store.rest`."""
-KEEPALIVE_S = 30
 SPACE_S = 1.0
 """How long to wait before it is tried again on a full disk."""
 
@@ -66,76 +45,6 @@ ATTEMPTS = 3
 """How often a message whose statement fails is tried alone before it is rejected."""
 
 
-class _Arrival(NamedTuple):
-    delivery: Delivery
-    mid: int
-    qos: int
-    session: int
-
-
-class Inbox:
-    """Messages between the broker's thread and the writer; blocks the broker's thread when full."""
-
-    def __init__(self) -> None:
-        self._changed = Condition()
-        self._arrivals: deque[_Arrival] = deque()
-        self._bytes = 0
-        self._closed = False
-        self._woken = False
-        self._returned = 0.0  # when messages were taken last
-
-    def put(self, arrival: _Arrival) -> None:
-        """Add a message; waits for room."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._bytes < MAX_WAITING_BYTES or self._closed)
-            self._arrivals.append(arrival)
-            self._bytes += len(arrival.delivery.payload)
-            if len(self._arrivals) == 1 or self._enough():  # else nobody would do anything about it
-                self._changed.notify_all()
-
-    def take(self, timeout_s: float) -> list[_Arrival]:
-        """The next messages; none when nothing came in time.
-
-        A message that comes alone is handed out at once. When one follows another, each waits as long as the
-        transaction before took, up to ``LINGER_S``: so transactions take half of the time at most, or they are large.
-        """
-        with self._changed:
-            now = time.monotonic()
-            rested = now + min(LINGER_S, now - self._returned)
-            self._changed.wait_for(lambda: bool(self._arrivals) or self._closed or self._woken, timeout_s)
-            self._woken = False
-            if self._arrivals and not self._closed:
-                self._changed.wait_for(self._enough, max(0.0, rested - time.monotonic()))
-            taken: list[_Arrival] = []
-            size = 0
-            while self._arrivals and len(taken) < MAX_BATCH_MESSAGES and size < MAX_BATCH_BYTES:
-                arrival = self._arrivals.popleft()
-                taken.append(arrival)
-                size += len(arrival.delivery.payload)
-            self._bytes -= size
-            self._changed.notify_all()
-            self._returned = time.monotonic()
-            return taken
-
-    def wake(self) -> None:
-        """Let the writer look around."""
-        with self._changed:
-            self._woken = True
-            self._changed.notify_all()
-
-    def close(self) -> None:
-        """Nobody waits any longer."""
-        with self._changed:
-            self._closed = True
-            self._changed.notify_all()
-
-    def __len__(self) -> int:
-        return len(self._arrivals)
-
-    def _enough(self) -> bool:
-        return self._closed or self._bytes >= ENOUGH_BYTES or len(self._arrivals) >= ENOUGH_MESSAGES
-
-
 class Translator:
     """Everything of the translator process."""
 
@@ -145,8 +54,6 @@ class Translator:
         self._store = Store(folder)
         self._inbox = Inbox()
         self._stop = Event()
-        self._subscribed = Event()
-        self._session = 0
         self._messages = 0
         self._announced = False
         self._connected = False  # to the database
@@ -154,40 +61,35 @@ class Translator:
         self._state = False, False
         self._resolved = 0.0  # when dependencies were resolved last, and how long it took
         self._resolving_s = 0.0
+        self._sent: Sequence[Delivery] = []  # handed over and not known to be stored
         self._stored_at = 0.0  # when messages were stored last
         self._rested = 0  # messages when there was a pause last
         # An identity that no device can guess: a connection under the same one would end ours.
         name = f"translator-{secrets.token_hex(16)}"
-        self._client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=name, protocol=mqtt.MQTTv5, manual_ack=True)
-        self._client.username_pw_set(BROKER_USER, folder.passwords()[BROKER_USER])
-        self._client.reconnect_delay_set(0.1, 2)  # type: ignore[arg-type] # any number will do
-        self._client.on_connect = self._on_connect
-        self._client.on_disconnect = self._on_disconnect
-        self._client.on_subscribe = self._on_subscribe
-        self._client.on_message = self._on_message
-        self._client.on_socket_open = self._on_socket_open
-        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-        properties.ReceiveMaximum = RECEIVE_MAXIMUM
-        self._client.connect_async(address, port, KEEPALIVE_S, clean_start=True, properties=properties)
+        account = BROKER_USER, folder.passwords()[BROKER_USER]
+        # All partitions: a client that was told another number than we were is not lost.
+        self._broker = Subscription(
+            (address, port), name, account, records_filter("+"), self._inbox.put, self._inbox.wake
+        )
 
     def run(self) -> None:
         """Work until SIGTERM or SIGINT, then store what has arrived."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._told_to_stop)
-        self._client.loop_start()
+        self._broker.start()
         try:
             while self._reconnect() and not self._stop.is_set():
                 self._beat()
-                self._work(self._inbox.take(HEARTBEAT_S))
+                self._work(self._inbox.take(HEARTBEAT_S, self._store.answers))
             waiting = len(self._inbox)  # what comes after this, the clients send again
             while waiting > 0 and self._reconnect():
                 arrivals = self._inbox.take(0)
                 self._work(arrivals)
                 waiting -= max(1, len(arrivals))
+            self._attempt(lambda: self._store.settle(self._acknowledge))
         finally:
             self._inbox.close()
-            self._client.disconnect()
-            self._client.loop_stop()
+            self._broker.close()
             self._store.close()
 
     def _told_to_stop(self, *_: Any) -> None:
@@ -212,13 +114,15 @@ class Translator:
                     return False
         return True
 
-    def _work(self, arrivals: Sequence[_Arrival]) -> None:
+    def _work(self, arrivals: Sequence[Arrival]) -> None:
         markers = [arrival for arrival in arrivals if _is_marker(arrival.delivery.topic)]
         deliveries = [arrival.delivery for arrival in arrivals if not _is_marker(arrival.delivery.topic)]
         if deliveries:
-            self._acknowledge(self._stored(deliveries))
+            self._attempt(lambda: self._store.send(deliveries, self._acknowledge), deliveries)
             self._messages += len(deliveries)
             self._stored_at = time.monotonic()
+        else:
+            self._attempt(lambda: self._store.look(self._acknowledge))
         open_ends = self._store.news and (self._store.unresolved or self._store.awaited)
         if markers:
             self._settle()
@@ -228,10 +132,25 @@ class Translator:
             self._let_checkpoint()
         for arrival in markers:
             name = arrival.delivery.topic.rpartition("/")[2]
-            self._client.publish(ack_topic(BROKER_USER, name), encode_ack(0), qos=1)
-        for arrival in arrivals:
-            if arrival.session == self._session:
-                self._client.ack(arrival.mid, arrival.qos)
+            self._broker.publish(ack_topic(BROKER_USER, name), encode_ack(0))
+        self._broker.acknowledge(arrivals)
+
+    def _attempt(self, step: Callable[[], None], deliveries: Sequence[Delivery] = ()) -> None:
+        """Store the quick way. If that fails, store all that may be lost by it the patient way.
+
+        Args:
+            deliveries: what this step adds.
+        """
+        try:
+            step()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the patient way finds out
+            again = [*self._sent, *deliveries]
+            logger.warning("%d messages are stored again, step by step: %s", len(again), error)
+            self._sent = []
+            self._connected = self._store.recover()
+            self._acknowledge(self._stored(again))
+        else:
+            self._sent = (deliveries or self._sent) if self._store.underway else []
 
     def _stored(self, deliveries: list[Delivery]) -> list[Acknowledgement]:
         """Store messages whatever happens: wait for a database that is away, set aside a message that it refuses."""
@@ -274,7 +193,7 @@ class Translator:
                 self._stop.wait(1.0)
         return []
 
-    def _resolve_at(self, arrivals: Sequence[_Arrival]) -> float:
+    def _resolve_at(self, arrivals: Sequence[Arrival]) -> float:
         """When dependencies are to be resolved: soon if nothing else is to do, for a tenth of the time at most."""
         return self._resolved + max(BUSY_RESOLVE_S if arrivals else HEARTBEAT_S, 10 * self._resolving_s)
 
@@ -296,6 +215,7 @@ class Translator:
                 return
 
     def _resolve(self) -> bool:
+        self._attempt(lambda: self._store.settle(self._acknowledge))
         began = time.monotonic()
         try:
             self._store.resolve_dependencies()
@@ -311,11 +231,11 @@ class Translator:
     def _acknowledge(self, acknowledgements: Sequence[Acknowledgement]) -> None:
         for user, client, last, announce in acknowledgements:
             # A client that does not get it sends again and is told again.
-            self._client.publish(ack_topic(user, client), encode_ack(last, announce), qos=1)
+            self._broker.publish(ack_topic(user, client), encode_ack(last, announce))
 
     def _beat(self) -> None:
         """Say that this process lives, and how it goes."""
-        state = self._subscribed.is_set(), self._connected
+        state = self._broker.subscribed, self._connected
         now = time.monotonic()
         if now - self._beaten < HEARTBEAT_S and state == self._state:
             return
@@ -337,36 +257,6 @@ class Translator:
             self._announced = True
             sys.stdout.write("ready\n")
             sys.stdout.flush()
-
-    # --------------------------------------------------------------------------------------------------- broker
-
-    def _on_connect(self, client: mqtt.Client, data: Any, flags: Any, reason: Any, properties: Any) -> None:
-        del data, flags, properties
-        self._session += 1
-        if reason.is_failure:
-            logger.error("the broker refuses: %s", reason)
-            return
-        # All partitions: a client that was told another number than we were is not lost.
-        client.subscribe(records_filter("+"), qos=1)
-
-    def _on_socket_open(self, client: Any, data: Any, sock: Any) -> None:
-        del client, data
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-
-    def _on_subscribe(self, *_: Any) -> None:
-        self._subscribed.set()
-        self._inbox.wake()
-
-    def _on_disconnect(self, client: Any, data: Any, flags: Any, reason: Any, properties: Any) -> None:
-        del client, data, flags, properties
-        self._subscribed.clear()
-        if not self._stop.is_set():
-            logger.warning("the broker is gone: %s", reason)
-
-    def _on_message(self, client: Any, data: Any, message: mqtt.MQTTMessage) -> None:
-        del client, data
-        delivery = Delivery(message.topic, bytes(message.payload))
-        self._inbox.put(_Arrival(delivery, message.mid, message.qos, self._session))
 
 
 def _is_marker(topic: str) -> bool:
