@@ -124,13 +124,16 @@ class PlainServer(Process):
 class Database(Process):
     """The database of a data folder, without broker and translator."""
 
-    def __init__(self, root: Path, dataflows: Sequence[Mapping[str, Any]] = (TUTORIAL,)) -> None:
+    def __init__(
+        self, root: Path, dataflows: Sequence[Mapping[str, Any]] = (TUTORIAL,), program: str | None = None
+    ) -> None:
         self.folder = DataFolder(root)
         self.folder.make()
         self.folder.passwords()
         if not self.folder.dataflows.exists():
             write_json(self.folder.dataflows, {"dataflows": list(dataflows)})
-        super().__init__([sys.executable, "-m", "e2c.provenance.serving.database", str(root), "0"])
+        module = ["-c", program] if program is not None else ["-m", "e2c.provenance.serving.database"]
+        super().__init__([sys.executable, *module, str(root), "0"])
 
     def store(self) -> Store:
         store = Store(self.folder)

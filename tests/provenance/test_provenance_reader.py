@@ -213,6 +213,69 @@ ENDING = [
 ]
 """What the server would let pass, or die of, is refused before it gets there."""
 
+FORBIDDEN = [
+    "SELECT levenshtein('a', 'b')",
+    "SELECT levenshtein('a', 'b', 1, 1, 1)",
+    "SELECT levenshtein(key, key) FROM task",
+    "SELECT levenshtein(repeat('a', 100000), repeat('b', 100000))",
+    "SELECT U&\"\\006cevenshtein\"('a', 'b')",
+    'SELECT "sys"."editdistance"(key, key) FROM task',
+    "SELECT editdistance(repeat('a', 100000), repeat('b', 100000))",
+    "SELECT editdistance2(repeat('a', 100000), repeat('b', 100000))",
+    "SELECT similarity('', '')",
+    "SELECT similarity(key, '') FROM task",
+    "SELECT sys.strings('a')",
+    "SELECT sys.star()",
+    "SELECT sys.star() FROM task",
+    "SELECT sys.sql_anyequal('a', 1)",
+    "SELECT sys.sql_anyequal(id, id) FROM task",
+    "SELECT sys.sql_not_anyequal(NULL, NULL)",
+    'SELECT "sys"."identity"(id) FROM task',
+    'SELECT "sys"."identity"(key), count(*) FROM task GROUP BY "sys"."identity"(key)',
+    "SELECT sys.ms_trunc(1e308, NULL)",
+    "SELECT sys.ms_round(-1e0, NULL, 2147483647)",
+    "PREPARE SELECT levenshtein(?, 'b')",
+    "EXPLAIN SELECT similarity('', '')",
+    "WITH q AS (SELECT levenshtein('a', 'b') AS a) SELECT * FROM q",
+    "CALL sys.sys_update_schemas()",
+    "CALL sys.sys_update_tables()",
+]
+"""Functions that the server refuses the reader, although it refuses nobody any of its own by itself."""
+
+SURVIVED = [
+    *ENDING,
+    *(
+        f"SELECT {function}({text}, {other}){table}"
+        for function in ("trim", "ltrim", "rtrim", "lpad", "position", "replace", "splitpart", "upper", "length")
+        for text, table in (("key", " FROM task"), ("'a'", ""))
+        for other in ("'\\377'", "E'\\xff\\xfe'", "'\\300\\200'", "repeat('\\355\\240\\200', 1000)", "E'\\U00110000'")
+    ),
+    "SELECT trim('\\377')",
+    "SELECT '\\377' || key FROM task",
+    "SELECT key FROM task WHERE key LIKE '%\\377%' OR key ILIKE E'\\xff'",
+    "SELECT " + "NOT " * 100_000 + "true",
+    "SELECT " + "NOT " * 1_000_001 + "true",
+    "SELECT " + "NOT " * 100_000,
+    "SELECT " + "- " * 100_000 + "1",
+    "SELECT " + "(" * 2_000_000 + "1" + ")" * 2_000_000,
+    "SELECT " + "abs(" * 50_000 + "1" + ")" * 50_000,
+    "SELECT " + "1 + " * 500_000 + "1",
+    "SELECT " + "'a' || " * 100_000 + "'b'",
+    "SELECT 1 " + "UNION ALL SELECT 1 " * 10_000,
+    "SELECT " + "CASE WHEN 1 = 1 THEN " * 20_000 + "1" + " END" * 20_000,
+    "SELECT * FROM " + "(SELECT * FROM " * 5_000 + "task" + ") AS t" * 5_000,
+    f"SELECT length('{'x' * (20 << 20)}')",
+    f'SELECT 1 AS "{"x" * 1_000_000}"',
+    f"SELECT CAST('{'[' * 2_000_000}{']' * 2_000_000}' AS JSON)",
+    "SELECT sys.zero_or_one(id), sys.exist(id) FROM task",
+    "SELECT sys.window_bound(1, 1, 1, 1, 1) OVER () FROM task",
+    "SELECT sys.diff(id) OVER () FROM task",
+    "SELECT sys.casewhen(true, 1), sys.rotate_xor_hash(1, 1, 1), sys.scale_up(1.5, 10)",
+    "SELECT * FROM sys.copyfrom('/etc/passwd')",
+    "SELECT next_value_for('public', 'x')",
+]
+"""Answered or refused by the server itself, which goes on."""
+
 
 @pytest.fixture(scope="module")
 def filled(database: Database) -> Database:
@@ -287,6 +350,117 @@ def test_heavy_statements_harm_nobody(unharmed: Database, statement: str) -> Non
 def test_what_would_end_the_server_never_reaches_it(unharmed: Database, statement: str) -> None:
     with pytest.raises(QueryError), ask_reader(unharmed.folder, statement, 10) as answer:
         list(answer.rows)
+
+
+def directly(database: Database, statement: str) -> list[Any]:
+    """The answer to the reader who connects to the server without our checks."""
+    connection = connect(database.folder, READER, autocommit=True, timeout_s=60)
+    try:
+        cursor = connection.cursor()
+        cursor.execute(statement)
+        return [tuple(row) for row in cursor.fetchall()] if cursor.description else []
+    finally:
+        connection.close()
+
+
+@pytest.mark.monetdb
+@pytest.mark.parametrize("statement", FORBIDDEN, ids=lambda statement: ascii(statement[:60]))
+def test_the_server_keeps_what_would_end_it_from_the_reader(unharmed: Database, statement: str) -> None:
+    import pymonetdb
+
+    with pytest.raises(pymonetdb.Error, match=r"insufficient privileges|no such"):
+        directly(unharmed, statement)
+
+
+@pytest.mark.monetdb
+@pytest.mark.parametrize("statement", SURVIVED, ids=lambda statement: ascii(statement[:60]))
+def test_the_server_survives_a_reader_without_our_checks(unharmed: Database, statement: str) -> None:
+    import pymonetdb
+
+    refused: tuple[type[Exception], ...] = (pymonetdb.Error, UnicodeError)
+    with suppress(*refused):
+        directly(unharmed, statement)
+    assert directly(unharmed, "SELECT count(*), sum(id) FROM task") == [(40, 820)]
+
+
+@pytest.mark.monetdb
+def test_a_literal_that_is_no_text_is_empty(filled: Database) -> None:
+    """And not what the memory of the server holds there."""
+    assert directly(filled, "SELECT length(E'secret\\377'), upper('\\377'), lpad('a', 3, '\\377b')") == [(0, "", "a")]
+
+
+@pytest.mark.monetdb
+def test_trim_and_not_do_what_they_did(filled: Database) -> None:
+    answers = {
+        "trim('  a ü '), ltrim('xxa', 'x'), rtrim('aüü', 'ü'), trim('\\303\\274a', 'ü')": ("a ü", "a", "a", "a"),
+        "NOT true, NOT NOT true, NOT NOT NOT true": (False, True, False),
+        "1 NOT IN (2), 1 NOT BETWEEN 2 AND 3, 'a' NOT LIKE 'b', 'a' NOT ILIKE 'A'": (True, True, True, False),
+        "NOT NOT 1 NOT IN (2), NOT EXISTS (SELECT 1), NOT 1 IN (SELECT 1)": (True, False, False),
+        "1 = ANY (SELECT id FROM task), 1 <> ALL (SELECT id FROM task)": (True, False),
+        "E'\\303\\274\\t', U&'\\00fc', '\\303\\274'": ("ü\t", "ü", "ü"),
+    }
+    for columns, answer in answers.items():
+        assert directly(filled, f"SELECT {columns}") == [answer]
+
+
+@pytest.mark.monetdb
+def test_the_administrator_keeps_all_functions(filled: Database) -> None:
+    connection = connect(filled.folder)
+    try:
+        ask = Asker(connection)
+        found = ask(
+            "SELECT levenshtein('a', 'b'), similarity('a', 'a'), editdistance2('a', 'b'), sys.ms_trunc(1.55e0, 1)"
+        )
+        assert found == [(1, 1.0, 1, 1.5)]
+    finally:
+        connection.close()
+
+
+@pytest.mark.monetdb
+def test_what_is_kept_from_the_reader_stays_so(tmp_path: Path) -> None:
+    """In a database of an earlier version, and after a restart."""
+    import pymonetdb
+
+    first = Database(tmp_path / "data")
+    connection = connect(first.folder, autocommit=True)
+    connection.cursor().execute("GRANT EXECUTE ON FUNCTION sys.ms_trunc(DOUBLE, INTEGER) TO PUBLIC")
+    connection.close()
+    assert directly(first, "SELECT sys.ms_trunc(1.55e0, 1)") == [(1.5,)]
+    first.end()
+    second = Database(tmp_path / "data")
+    try:
+        for function in ("sys.ms_trunc(1e0, 1)", "levenshtein('a', 'b')"):
+            with pytest.raises(pymonetdb.Error, match="insufficient privileges"):
+                directly(second, f"SELECT {function}")
+    finally:
+        second.end()
+
+
+@pytest.mark.monetdb
+def test_a_session_without_a_time_limit_gets_one(tmp_path: Path) -> None:
+    """Whoever says that there is none has one again a moment later, and it ends what it is about."""
+    import pymonetdb
+
+    pairs = (
+        "SELECT count(*) FROM (SELECT a.id AS x FROM sys.functions a, sys.functions b) AS t, "
+        "(SELECT id FROM sys.functions LIMIT 60) AS c WHERE t.x + c.id > 5"
+    )
+    program = (
+        "import sys; from e2c.provenance.serving import database, sessions; sessions.DEFAULT_S = 1; "
+        "sys.exit(database.main(sys.argv[1:]))"
+    )
+    database = Database(tmp_path / "data", program=program)
+    try:
+        connection = connect(database.folder, READER, autocommit=True, timeout_s=300)
+        try:
+            cursor = connection.cursor()
+            cursor.execute("CALL sys.setquerytimeout(0)")
+            with pytest.raises(pymonetdb.Error, match="timeout"):
+                cursor.execute(" UNION ALL ".join([pairs] * 3))
+        finally:
+            connection.close()
+    finally:
+        database.end()
 
 
 @pytest.mark.monetdb

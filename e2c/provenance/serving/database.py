@@ -28,6 +28,8 @@ from e2c.provenance.serving.engine import Engine, SQLError
 
 ADDRESS = "127.0.0.1"
 PORT_ATTEMPTS = 20
+TEND_EVERY_S = 1.0
+"""How often sessions without a time limit, and a large log, are looked for."""
 
 
 def main(arguments: list[str]) -> int:
@@ -45,6 +47,8 @@ def main(arguments: list[str]) -> int:
             make_tables(engine)
             write_private(folder.prepared, version)
         folder.unfinished.unlink(missing_ok=True)
+        if not engine.harden():
+            sys.stderr.write("other MonetDB libraries than expected: a reader can end the database\n")
         port = listen(engine, port)
         write_json(folder.database_endpoint, {"address": ADDRESS, "port": port, "pid": os.getpid()})
     except E2CError as error:
@@ -52,11 +56,20 @@ def main(arguments: list[str]) -> int:
         return error.exit_code
     sys.stdout.write(f"ready {port}\n")
     sys.stdout.flush()
-    signal.sigwait(stops)
+    log = engine.log()
+    while not asked_to_stop(stops, TEND_EVERY_S):
+        engine.limit()
+        log.tend()
     engine.close()
     # The engine's threads would otherwise be waited for at exit.
     sys.stdout.flush()
     os._exit(0)
+
+
+def asked_to_stop(stops: set[signal.Signals], seconds: float) -> bool:
+    """Wait for one of the blocked signals. Returns whether it came; a process that was halted and goes on has none."""
+    came = signal.sigtimedwait(stops, seconds)
+    return came is not None and came.si_signo in stops
 
 
 def _is_made(folder: DataFolder) -> bool:
@@ -90,7 +103,7 @@ def secure(engine: Session, passwords: dict[str, str]) -> None:
     engine.execute('CREATE SCHEMA IF NOT EXISTS "public"')
     engine.execute(f'ALTER USER {quoted(ADMIN)} SET SCHEMA "public"')
     make_reader(engine, passwords[READER])
-    for statement in (*CLOSED, *guard.OTHERS):
+    for statement in (*CLOSED, *guard.OTHERS, *guard.CRASHING):
         engine.execute(statement)
 
 

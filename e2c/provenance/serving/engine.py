@@ -10,7 +10,8 @@ import ctypes
 from pathlib import Path
 
 from e2c.errors import ProvenanceError
-from e2c.provenance.serving import libmonetdb
+from e2c.provenance.serving import forbidden, libmonetdb, parser, sessions
+from e2c.provenance.serving.log import Log
 
 
 class _Options(ctypes.Structure):
@@ -37,9 +38,11 @@ class Engine:
     def __init__(self, libraries: Path, farm: Path, trace: Path) -> None:
         loaded = libmonetdb.load(libraries)
         self._monetdbe, self._bat = loaded["monetdbe"], loaded["bat"]
+        self._kernel, self._sql = loaded["monetdb5"], loaded["monetdbsql"]
         self._monetdbe.monetdbe_error.restype = ctypes.c_char_p
         self._monetdbe.monetdbe_query.restype = ctypes.c_char_p  # points into the session: not ours to free
         self._monetdbe.monetdbe_close.argtypes = [ctypes.c_void_p]
+        self._farm = farm
         self._handle = ctypes.c_void_p()
         options = _Options(0, 0, 0, 0, None, None, str(trace).encode())
         code = self._monetdbe.monetdbe_open(ctypes.byref(self._handle), str(farm).encode(), ctypes.byref(options))
@@ -74,6 +77,24 @@ class Engine:
         self._bat.GDKsetenv(b"mapi_listenaddr", address.encode())
         self.execute("CREATE OR REPLACE FUNCTION sys.mapi_listen(p INT) RETURNS INT EXTERNAL NAME mapi.listen")
         self.execute(f"SELECT sys.mapi_listen({int(port)})")
+
+    def harden(self) -> bool:
+        """Close what lets a user end the server by a statement. To be done before it listens.
+
+        Returns:
+            Whether all was possible; see :mod:`forbidden` and :mod:`parser`.
+        """
+        if not libmonetdb.is_expected(self._sql):
+            return False
+        return all([forbidden.forbid(self._sql), parser.terminate(self._sql, self._bat), parser.unroll(self._sql)])
+
+    def log(self) -> Log:
+        """The log of the database."""
+        return Log(self._sql, self._farm)
+
+    def limit(self) -> None:
+        """Limit the time of users' statements; to be called again and again. See :mod:`sessions`."""
+        sessions.limit(self._kernel)
 
     def close(self) -> None:
         """Write everything down and end."""

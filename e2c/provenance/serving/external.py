@@ -22,7 +22,7 @@ from e2c.provenance.dataflows.schema import statements
 from e2c.provenance.dsn import Server, kept
 from e2c.provenance.folder import READER, DataFolder, write_json, write_private
 from e2c.provenance.names import literal
-from e2c.provenance.serving.database import CLOSED, make_reader, make_tables
+from e2c.provenance.serving.database import CLOSED, asked_to_stop, make_reader, make_tables
 from e2c.provenance.serving.engine import SQLError
 
 logger = logging.getLogger("e2c.provenance.serving.external")
@@ -67,7 +67,7 @@ def main(arguments: list[str]) -> int:
         return error.exit_code
     sys.stdout.write("ready\n")
     sys.stdout.flush()
-    while signal.sigtimedwait(stops, LOOK_S) is None:
+    while not asked_to_stop(stops, LOOK_S):
         connection = _looked_after(folder, server, connection)
     return 0
 

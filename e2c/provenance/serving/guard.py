@@ -13,6 +13,12 @@ OTHERS = (
 )
 """With these every user could act on the statements of others."""
 
+CRASHING = (
+    "REVOKE EXECUTE ON FUNCTION sys.ms_trunc(DOUBLE, INTEGER) FROM PUBLIC",
+    "REVOKE EXECUTE ON FUNCTION sys.ms_round(DOUBLE, INTEGER, INTEGER) FROM PUBLIC",
+)
+"""These end the server for some arguments. Those of them that are in no schema: see :mod:`forbidden`."""
+
 LEAST_MEMORY = 2 << 30
 """Bytes that the database may always have."""
 

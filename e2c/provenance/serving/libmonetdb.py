@@ -27,6 +27,9 @@ VERSION = "11.41.14"
 """Of the server in that wheel."""
 
 WHEEL_SHA256 = "4f42d6328ac2ffddc6de07271671431c90c40c5560ce4790e789a24ef6dfa55d"
+SQL_SHA256 = "8aa1adfb05bcd7f7cf7bfe24fce928d379eab808daf5d17f3c3217e0c3b530d1"
+"""Of the library ``monetdbsql`` in it, parts of which are changed in memory."""
+
 FOLDER = "monetdbe.libs"
 VARIABLE = "E2C_MONETDB_LIBS"
 FETCH_LIMIT_S = 300
@@ -110,6 +113,11 @@ def load(folder: Path) -> dict[str, ctypes.CDLL]:
                 f"the MonetDB library lib{name} does not load", where=str(folder), why=str(error), hint=_REMEDY
             ) from error
     return loaded
+
+
+def is_expected(sql: ctypes.CDLL) -> bool:
+    """Whether this ``monetdbsql`` is the one of the wheel, to the byte."""
+    return hashlib.sha256(Path(sql._name).read_bytes()).hexdigest() == SQL_SHA256
 
 
 def _check_processor() -> None:
