@@ -10,7 +10,7 @@ from e2c.emulation.constraint import Constraint
 from e2c.emulation.readback import Shape, shapes
 from e2c.errors import EmulationError
 from e2c.model.host import Host
-from e2c.remote import shell
+from e2c.remote import shell, traces
 
 Progress = Callable[[str], None]
 Interface = tuple[str, str]
@@ -125,13 +125,20 @@ def _told(scripts: Mapping[Interface, str], hosts: Sequence[Host], doing: str) -
     for device in sorted({device for _, device in scripts}):
         texts = {known[key]: text for (key, other), text in scripts.items() if other == device}
         inputs = {host: text.encode() for host, text in texts.items()}
-        results = shell.run_each(dict.fromkeys(texts, commands.BATCH), stdin=inputs, timeout_s=_LIMIT_S)
+        results = shell.run_each(dict.fromkeys(texts, _batch(device)), stdin=inputs, timeout_s=_LIMIT_S)
         _require_answers(results, doing)
         said = {host.key: _words(results[host.key].stderr, text) for host, text in texts.items()}
         _refuse({key: words for key, words in said.items() if not results[key].ok}, doing, _NEEDED)
         for key, result in results.items():
             found.update({(key, device, target): shape for target, shape in shapes(result.stdout).items()})
     return found
+
+
+def _batch(device: str) -> str:
+    """Command that runs ``tc`` on what it is given; the host can undo what is shaped by itself from then on."""
+    undo = f"! tc qdisc show dev {device} | grep -q '^qdisc htb 1: root' || "
+    undo += f"{{ tc qdisc del dev {device} root && echo 'shaping of {device}'; }}"
+    return f"{traces.leave(f'links-{device}', undo)}; {commands.BATCH}"
 
 
 def _require_answers(results: Mapping[str, shell.Result], doing: str) -> None:

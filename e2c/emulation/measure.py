@@ -30,6 +30,7 @@ _ATTEMPTS = 3
 _PROBES = 12
 _MOST_PROBES = 200
 _ENOUGH_LOSSES = 10
+_NO_WAY = "no way"
 _FRAME_BITS = 8 * (probe.PAYLOAD_BYTES + 8 + 40 + 14)
 """An IPv6 probe on the wire: payload, ICMP, IPv6 and Ethernet headers."""
 
@@ -51,6 +52,16 @@ class Pair:
         """The destination's addresses by family, ``v4`` and ``v6``."""
         both = {"v4": self.destination.addresses.v4, "v6": self.destination.addresses.v6}
         return {family: address for family, address in both.items() if address}
+
+    def reached(self, found: Mapping[str, RoundTrips]) -> set[str]:
+        """Those of the addresses that packets must get to: all within a testbed.
+
+        From one testbed to another one family may lead nowhere (Grid'5000 and FIT IoT-LAB have private IPv4 addresses)
+        as long as the other does.
+        """
+        both = set(self.addresses.values())
+        answered = {address for address in both if address in found and found[address].best_ms is not None}
+        return answered if answered and self.source.provider != self.destination.provider else both
 
     @property
     def delay_ms(self) -> float:
@@ -89,7 +100,8 @@ def measure(
 
     The quickest round trip must be the sum of both directions' delays, within 2 ms or 3 %, whichever is more (and what
     a rate limit adds to a probe). Links that seem too slow are measured up to three times, because a busy machine is
-    slow, too. Loss is reported with its 99.9 % bounds and not judged: few packets prove little. What ``tc`` says is
+    slow, too. Between testbeds, a family that leads nowhere while the other does is reported as ``no way`` and told.
+    Loss is reported with its 99.9 % bounds and not judged: few packets prove little. What ``tc`` says is
     judged for all pairs.
 
     Writes ``summary.yaml`` and fping's own output, ``<src>-<dst>-{symmetric|asymmetric}/<host>.fpout``.
@@ -100,7 +112,7 @@ def measure(
 
     Raises:
         EmulationError: a rule is not met; names the pair, what was asked and what was measured.
-        MissingToolError: fping is not on the hosts.
+        MissingToolError: neither fping nor ping is on a host.
         RemoteError: a host does not answer.
     """
     if not asked:
@@ -117,7 +129,11 @@ def measure(
         first = constraints[0]
         _write_raw(folder / _folder_name(first), pairs, output)
         measured = [row for pair in pairs for row in _rows(pair, output, told)]
-        worst = max(measured, key=lambda row: abs((row["measured_rtt_ms"] or 1e9) - row["expected_rtt_ms"]))
+        judged = [row for row in measured if row["verdict"] != _NO_WAY]
+        for row in measured:
+            if row["verdict"] == _NO_WAY:
+                progress(f"no packet gets from {row['from']} to {row['to']} ({row['address']}): the other family does")
+        worst = max(judged, key=lambda row: abs((row["measured_rtt_ms"] or 1e9) - row["expected_rtt_ms"]))
         rows.append(
             {
                 "src": first.src,
@@ -127,7 +143,7 @@ def measure(
                 "hosts": len({(c.source, c.destination) for c in constraints}),
                 "expected_rtt_ms": worst["expected_rtt_ms"],
                 "measured_rtt_ms": worst["measured_rtt_ms"],
-                "verdict": "ok" if all(row["verdict"] == "ok" for row in measured) else "not met",
+                "verdict": "ok" if all(row["verdict"] == "ok" for row in judged) else "not met",
                 "pairs": measured,
             }
         )
@@ -201,9 +217,11 @@ def _probe(pairs: Sequence[Pair]) -> dict[str, str]:
     found = {}
     for source in by_source:
         result = results[source.key]
-        if result.rc == 127:
+        if result.rc == probe.NO_PROGRAM:
             raise MissingToolError(
-                "links cannot be measured: there is no fping", where=source.key, hint="apt-get install fping"
+                "links cannot be measured: there is neither fping nor ping",
+                where=source.key,
+                hint="apt-get install fping",
             )
         if result.rc == shell.SSH_FAILED or result.rc == shell.TIMED_OUT:
             shell.require({source.key: result}, "measuring links")
@@ -223,7 +241,7 @@ def _probe_patiently(shaped: Sequence[Pair], unshaped: Sequence[Pair]) -> dict[s
 
 def _too_slow(pair: Pair, output: Mapping[str, str]) -> bool:
     found = probe.parse(output[pair.source.key])
-    times = [found[address].best_ms if address in found else None for address in pair.addresses.values()]
+    times = [found[address].best_ms if address in found else None for address in pair.reached(found)]
     return any(best is None or best > pair.delay_ms + pair.tolerance_ms + pair.slack_ms for best in times)
 
 
@@ -240,6 +258,7 @@ def _write_raw(folder: Path, pairs: Sequence[Pair], output: Mapping[str, str]) -
 
 def _rows(pair: Pair, output: Mapping[str, str], told: Mapping[tuple[str, str, str], Shape]) -> list[dict[str, Any]]:
     found = probe.parse(output[pair.source.key])
+    reached = pair.reached(found)
     rows = []
     for family, address in pair.addresses.items():
         trips = found.get(address, RoundTrips(0, (), 0))
@@ -262,7 +281,7 @@ def _rows(pair: Pair, output: Mapping[str, str], told: Mapping[tuple[str, str, s
                 "measured_loss_percent": round(100 * trips.lost / trips.sent, 2) if trips.sent else None,
                 "loss_bounds_percent": [round(low, 2), round(high, 2)],
                 "probes": trips.sent,
-                "verdict": "ok" if met else "not met",
+                "verdict": _NO_WAY if address not in reached else "ok" if met else "not met",
             }
         )
     return rows
@@ -292,7 +311,7 @@ def _write_summary(path: Path, rows: list[dict[str, Any]], others: list[dict[str
 
 
 def _judge(rows: list[dict[str, Any]], folder: Path) -> None:
-    missed = [(row, pair) for row in rows for pair in row["pairs"] if pair["verdict"] != "ok"]
+    missed = [(row, pair) for row in rows for pair in row["pairs"] if pair["verdict"] == "not met"]
     if missed:
         row, pair = missed[0]
         got = pair["measured_rtt_ms"]

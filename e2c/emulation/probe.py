@@ -1,4 +1,4 @@
-"""Round trips between hosts, by fping: what to run, and what its output means."""
+"""Round trips between hosts, by fping, or by ping where a system image has no fping: what to run, and what it means."""
 
 from __future__ import annotations
 
@@ -41,9 +41,33 @@ class RoundTrips:
         return ordered[len(ordered) // 2] if ordered else None
 
 
+NO_PROGRAM = 127
+"""Exit code of the command where there is neither fping nor ping."""
+
+
 def command(addresses: Sequence[str], *, count: int, period_ms: int, timeout_ms: int) -> str:
-    """Command that sends ``count`` probes to each address, one every ``period_ms``."""
-    return f"fping -q -C {count} -p {period_ms} -i 1 -t {timeout_ms} -b {PAYLOAD_BYTES} {' '.join(addresses)} 2>&1"
+    """Command that sends ``count`` probes to each address, one every ``period_ms``; it prints as fping does."""
+    every = " ".join(addresses)
+    seconds = math.ceil(timeout_ms / 1000)  # a ping may know no fractions
+    return f"""\
+if command -v fping >/dev/null; then
+  exec fping -q -C {count} -p {period_ms} -i 1 -t {timeout_ms} -b {PAYLOAD_BYTES} {every} 2>&1
+fi
+command -v ping >/dev/null || exit {NO_PROGRAM}
+for address in {every}; do
+  case $address in *:*) family=-6;; *) family=-4;; esac
+  ping $family -n -c {count} -i {period_ms / 1000:g} -W {seconds} -s {PAYLOAD_BYTES} $address 2>/dev/null |
+    sed -n 's/.*seq=\\([0-9]*\\).* time[=<]\\([0-9.]*\\).*/\\1 \\2/p' |
+    awk -v address=$address -v count={count} '
+      !($1 in times) {{ times[$1] = $2 }}
+      END {{
+        from = 0 in times ? 0 : 1
+        printf "%s :", address
+        for (i = from; i < from + count; i++) printf " %s", i in times ? times[i] : "-"
+        print ""
+      }}' &
+done
+wait"""
 
 
 def parse(text: str) -> dict[str, RoundTrips]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
+from e2c.errors import TestbedError
 from e2c.model.frozen import Frozen
 from e2c.model.host import Board, Host
 from e2c.model.plan import PlannedHost
@@ -59,6 +60,22 @@ class Finding(Frozen):
     ok: bool | None
     text: str
     remedy: str = ""
+
+
+class SettingsError(TestbedError):
+    """What the scenario says of a testbed is not so; told at its place in the file where that is known.
+
+    Attributes:
+        testbed: name of the testbed.
+        places: way below the testbed's keys to each value that is not so, and what is wrong there.
+    """
+
+    def __init__(
+        self, what: str, testbed: str, places: Sequence[tuple[tuple[str | int, ...], str]], *, why: str, hint: str
+    ) -> None:
+        super().__init__(what, why=why, hint=hint)
+        self.testbed = testbed
+        self.places = tuple(places)
 
 
 class Watch:

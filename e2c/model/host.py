@@ -34,6 +34,7 @@ class Host(Frozen):
         addresses: addresses in the experiment's network, which other hosts use.
         interfaces: interfaces that carry the experiment's network; what emulation shapes.
         user, port, keyfile: how to log in.
+        sudo: the user is not root but may become it without a password: commands and plays run as root all the same.
         jump: ``user@host[:port]`` of a machine to go through, if any.
         control_dir: folder on the controller for ssh control sockets (a short path: sockets allow
             108 bytes); ``None``: each ssh connects anew.
@@ -53,6 +54,7 @@ class Host(Frozen):
     user: str = "root"
     port: int = 22
     keyfile: str | None = None
+    sudo: bool = False
     jump: str | None = None
     control_dir: str | None = None
     interpreter: str = "/usr/bin/python3"

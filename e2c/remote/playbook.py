@@ -7,10 +7,12 @@ import ctypes
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,7 +21,7 @@ from typing import Any
 from e2c.errors import RemoteError
 from e2c.model.host import Host
 from e2c.remote.results import TaskResult, from_event
-from e2c.remote.shell import CONNECT_TIMEOUT_S, control_path
+from e2c.remote.shell import CONNECT_TIMEOUT_S, control_path, open_jumps, percent, ssh_options
 
 FORKS = 25
 STOP_GRACE_S = 10
@@ -42,10 +44,6 @@ def inventory(hosts: Sequence[Host], variables: Mapping[str, Mapping[str, Any]])
 
 
 def _connection(host: Host) -> dict[str, Any]:
-    options = "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o GlobalKnownHostsFile=/dev/null"
-    options += f" -o ConnectTimeout={CONNECT_TIMEOUT_S} -o LogLevel=ERROR"
-    if host.jump:
-        options += f" -J {host.jump}"
     found: dict[str, Any] = {
         "ansible_host": host.address,
         "ansible_port": host.port,
@@ -53,10 +51,12 @@ def _connection(host: Host) -> dict[str, Any]:
         "ansible_python_interpreter": host.interpreter,
         # plays are written for bash (`source ~/.bashrc && ...`); Ansible's default, /bin/sh, is dash on Debian
         "ansible_shell_executable": "/bin/bash",
-        "ansible_ssh_common_args": options,
+        "ansible_ssh_common_args": shlex.join(ssh_options(host)),
     }
     if host.keyfile:
-        found["ansible_ssh_private_key_file"] = host.keyfile
+        found["ansible_ssh_private_key_file"] = percent(host.keyfile)
+    if host.sudo:
+        found["ansible_become"] = True
     if host.control_dir:
         found["ansible_control_path"] = control_path(host).replace("%", "%%")
     return found
@@ -84,7 +84,11 @@ def run(
     Raises:
         RemoteError: Ansible refused the plays as a whole (unknown module, bad syntax ...).
     """
-    with TemporaryDirectory(dir=work_dir, prefix=_TEMPORARY) as folder:
+    with (
+        # processes that are being ended may still write there; clear() removes what that leaves
+        TemporaryDirectory(dir=work_dir, prefix=_TEMPORARY, ignore_cleanup_errors=True) as folder,
+        contextlib.ExitStack() as stack,
+    ):
         playbook, hosts_file, vars_file = (Path(folder, name) for name in ("play.json", "hosts.json", "vars.json"))
         config = Path(folder, "ansible.cfg")
         config.touch()
@@ -102,10 +106,11 @@ def run(
             f"@{vars_file}",
             str(playbook),
         ]
+        open_jumps(hosts)
         reader, writer = os.pipe()
         words = Path(folder, "stderr")  # a file: a pipe that nobody reads meanwhile would block Ansible when full
         try:
-            with words.open("wb") as stderr:
+            with words.open("wb") as stderr, _deferred():
                 process = subprocess.Popen(
                     command,
                     env=_environment(config, writer, len(hosts)),
@@ -116,9 +121,10 @@ def run(
                     start_new_session=True,
                     preexec_fn=_die_with_parent,
                 )
+                stack.enter_context(_stopping(process))
         finally:
             os.close(writer)
-        with os.fdopen(reader, encoding="utf-8") as events, _stopping(process):
+        with os.fdopen(reader, encoding="utf-8") as events:
             results = _results(events, observe)
             process.wait()
         said = words.read_text(errors="replace")
@@ -167,6 +173,24 @@ def _environment(config: Path, events: int, hosts: int) -> dict[str, str]:
 
 def _die_with_parent() -> None:
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+@contextlib.contextmanager
+def _deferred() -> Iterator[None]:
+    """Signals that come in the block work after it: a process that is being started must be known to who stops it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    come: list[int] = []
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    earlier = {number: signal.signal(number, lambda number, _: come.append(number)) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in earlier.items():
+            signal.signal(number, handler)
+        for first in come[:1]:
+            signal.raise_signal(first)
 
 
 @contextlib.contextmanager

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shlex
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,12 +13,17 @@ from pathlib import Path
 
 from e2c.errors import RemoteError
 from e2c.model.host import Host
+from e2c.remote import jumps
 
 CONNECT_TIMEOUT_S = 10
 FORKS = 20
 MOST_NAMED = 5
 SSH_FAILED = 255
 TIMED_OUT = 124  # what timeout(1) answers
+_OPTIONS = (
+    *("-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "GlobalKnownHostsFile=/dev/null"),
+    *("-o", "LogLevel=ERROR", "-o", f"ConnectTimeout={CONNECT_TIMEOUT_S}", "-o", "ServerAliveInterval=15"),
+)
 
 
 @dataclass(frozen=True)
@@ -43,36 +50,56 @@ def ssh_arguments(host: Host, *, tty: bool = False) -> list[str]:
 
     Host keys are not checked: testbed machines are re-installed between reservations and get new ones.
     """
-    arguments = ["ssh", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"]
-    arguments += ["-o", "GlobalKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR"]
-    arguments += ["-o", f"ConnectTimeout={CONNECT_TIMEOUT_S}", "-o", "ServerAliveInterval=15"]
+    arguments = ["ssh", "-o", "BatchMode=yes", *ssh_options(host)]
     if host.control_dir:
         arguments += ["-o", "ControlMaster=auto", "-o", "ControlPersist=60s", "-o", f"ControlPath={control_path(host)}"]
-    if host.keyfile:
-        arguments += ["-i", host.keyfile, "-o", "IdentitiesOnly=yes"]
-    if host.jump:
-        arguments += ["-J", host.jump]
+    arguments += _identity(host)
     if tty:
         arguments.append("-t")
     return [*arguments, "-p", str(host.port), "-l", host.user, host.address]
 
 
+def ssh_options(host: Host) -> list[str]:
+    """Options of every ssh connection to a host, whoever makes it: no host keys, limits, and the way through a jump."""
+    arguments = list(_OPTIONS)
+    if host.jump:
+        arguments += ["-o", f"ProxyCommand={jumps.proxy_command(host, [*_OPTIONS, *_identity(host)])}"]
+    return arguments
+
+
+def _identity(host: Host) -> list[str]:
+    # not -i, which cannot name a file with a percent sign
+    return ["-o", f'IdentityFile="{percent(host.keyfile)}"', "-o", "IdentitiesOnly=yes"] if host.keyfile else []
+
+
+def percent(text: str) -> str:
+    """A text in which ssh shall see percent signs, not the beginning of something to expand."""
+    return text.replace("%", "%%")
+
+
+def as_root(host: Host, command: str) -> str:
+    """A shell command as root runs it: through ``sudo`` where the user is someone else."""
+    return f"sudo -n -H bash -c {shlex.quote(command)}" if host.sudo else command
+
+
 def control_path(host: Host) -> str:
-    """ControlPath of a host's shared connection (``%C`` is expanded by ssh)."""
-    return f"{host.control_dir}/%C"
+    """ControlPath of a host's shared connection (``%C`` is expanded by ssh).
+
+    Machines behind different jump hosts may have the same address, so the jump host is part of it.
+    """
+    return f"{host.control_dir}/%C{jumps.mark(host)}"
 
 
 def run(host: Host, command: str, *, stdin: bytes = b"", timeout_s: float = 60) -> Result:
     """Run a shell command on one host; never raises for what happens there.
 
     Args:
-        command: text for the host's login shell.
+        command: text for root's shell.
         stdin: bytes for its standard input.
         timeout_s: limit in seconds, after which it counts as failed with exit code 124.
     """
-    process = subprocess.Popen(
-        [*ssh_arguments(host), command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
+    words = [*ssh_arguments(host), as_root(host, command)]
+    process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     try:
         out, err = process.communicate(stdin, timeout=timeout_s)
     except subprocess.TimeoutExpired:
@@ -90,19 +117,25 @@ def run_all(hosts: Iterable[Host], command: str, *, stdin: bytes = b"", timeout_
 
 
 def run_each(
-    commands: Mapping[Host, str], *, stdin: bytes | Mapping[Host, bytes] = b"", timeout_s: float = 60
+    commands: Mapping[Host, str],
+    *,
+    stdin: bytes | Mapping[Host, bytes] = b"",
+    timeout_s: float = 60,
+    at_once: int = FORKS,
 ) -> dict[str, Result]:
     """Run a command of its own on each host, at once; results in the order given.
 
     Args:
-        commands: text for each host's login shell.
+        commands: text for root's shell on each host.
         stdin: bytes for every standard input, or each host's own.
         timeout_s: limit in seconds for each.
+        at_once: how many to ask at the same time, at most.
     """
     if not commands:
         return {}
     inputs = dict.fromkeys(commands, stdin) if isinstance(stdin, bytes) else stdin
-    with ThreadPoolExecutor(min(FORKS, len(commands)), thread_name_prefix="ssh") as pool:
+    open_jumps(commands)
+    with ThreadPoolExecutor(min(at_once, len(commands)), thread_name_prefix="ssh") as pool:
         futures = {
             host.key: pool.submit(run, host, command, stdin=inputs[host], timeout_s=timeout_s)
             for host, command in commands.items()
@@ -149,9 +182,8 @@ def fetch(host: Host, command: str, destination: Path, *, timeout_s: float = 600
     part = destination.with_name(f"{destination.name}.part")
     try:
         with part.open("wb") as file:
-            process = subprocess.Popen(
-                [*ssh_arguments(host), command], stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.PIPE
-            )
+            words = [*ssh_arguments(host), as_root(host, command)]
+            process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.PIPE)
             try:
                 _, err = process.communicate(timeout=timeout_s)
             except subprocess.TimeoutExpired:
@@ -167,8 +199,37 @@ def fetch(host: Host, command: str, destination: Path, *, timeout_s: float = 600
         part.unlink(missing_ok=True)
 
 
+def open_jumps(hosts: Iterable[Host]) -> None:
+    """Connect to the jump hosts of these hosts, one connection each that all of them share.
+
+    Many at once would each connect anew, which ssh servers refuse beyond ten that have not logged in yet. What fails
+    here is told by the hosts themselves, who try again.
+    """
+    missing = {jumps.socket(host): host for host in hosts if host.jump and host.control_dir}
+    for path, host in missing.items():
+        if path and not os.path.exists(path):
+            command = jumps.master_command(host, [*_OPTIONS, *_identity(host)])
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                # no pipes: the connection outlives the command, and would hold them open
+                subprocess.run(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    check=False,
+                    timeout=2 * CONNECT_TIMEOUT_S,
+                )
+
+
 def close(hosts: Iterable[Host]) -> None:
     """End the shared connections, so that no ssh process outlives the experiment."""
-    for host in hosts:
-        if host.control_dir:
-            subprocess.run([*ssh_arguments(host)[:-1], "-O", "exit", host.address], capture_output=True, check=False)
+    shared = [host for host in hosts if host.control_dir]
+
+    def end(host: Host) -> None:
+        subprocess.run([*ssh_arguments(host)[:-1], "-O", "exit", host.address], capture_output=True, check=False)
+
+    with ThreadPoolExecutor(FORKS, thread_name_prefix="ssh") as pool:
+        list(pool.map(end, shared))
+    through = {jumps.socket(host) for host in shared}
+    for path in filter(None, through):
+        subprocess.run(["ssh", "-o", f"ControlPath={path}", "-O", "exit", "jump"], capture_output=True, check=False)

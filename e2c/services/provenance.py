@@ -17,7 +17,7 @@ from e2c.errors import ProvenanceError
 from e2c.model.host import Host
 from e2c.model.plan import ProvenancePlan
 from e2c.model.service import ServiceRecord
-from e2c.remote import shell
+from e2c.remote import shell, traces
 from e2c.services.shipment import device_bundle, service_archive
 
 PROGRAM = "/opt/e2c"
@@ -234,13 +234,37 @@ def _address(host: Host, ipv: int) -> str:
 
 
 def _install_service(host: Host, archive: bytes, passwords: dict[str, str], plan: ProvenancePlan) -> None:
+    trace = traces.leave("provenance-service", _remove_service(host))
+    # what a deployment that was cut off left running here holds the ports and the data
     unpack = f"rm -rf {PROGRAM} && mkdir -p {PROGRAM} && tar -C {PROGRAM} -xzf - --no-same-owner"
+    script = f"{trace} || exit 1\n{_end_service(host)}{unpack}"
     shell.require(
-        {host.key: shell.run(host, unpack, stdin=archive, timeout_s=300)}, "installing the provenance service"
+        {host.key: shell.run(host, script, stdin=archive, timeout_s=300)}, "installing the provenance service"
     )
     for path, data in ((CLIENTS, passwords), (DATAFLOW, {"dataflows": plan.dataflows})):
         written = shell.put(host, json.dumps(data).encode(), path, mode=0o600)
         shell.require({host.key: written}, f"writing {path}")
+
+
+def _end_service(host: Host) -> str:
+    """Script that ends the service, if one runs."""
+    return f"""\
+[ ! -d {PROGRAM} ] || ({command(host, "stop")}) >/dev/null 2>&1
+for process in /proc/[0-9]*; do
+  case "$(readlink $process/cwd)" in
+    {PROGRAM}|{PROGRAM}/*|{DATA}|{DATA}/*) kill -9 ${{process#/proc/}} 2>/dev/null;;
+  esac
+done
+"""
+
+
+def _remove_service(host: Host) -> str:
+    """Script that ends the service and removes it with its data."""
+    return f"""\
+[ -e {PROGRAM} ] || [ -e {DATA} ] || exit 0
+{_end_service(host)}
+cd / && rm -rf {PROGRAM} {DATA} {DATA}.* && echo 'provenance service with its data'
+"""
 
 
 def _start(host: Host, plan: ProvenancePlan) -> dict[str, Any]:
@@ -308,16 +332,33 @@ def _install_agents(
 
 
 def _install_script(agent: Host) -> str:
-    site = f"{agent.interpreter} -c 'import site; print(site.getsitepackages()[0])'"
     return f"""set -e
+{traces.leave("provenance-agent", _remove_agent(agent))}
 tar -C / -xf - --no-same-owner
-folder=$({site}); mkdir -p "$folder"; echo {BUNDLE} >"$folder/provlight.pth"
+folder=$({_site(agent)}); mkdir -p "$folder"; echo {BUNDLE} >"$folder/provlight.pth"
 if [ -d {SPOOL} ] && [ -n "$(ls -A {SPOOL})" ]; then mv {SPOOL} {SPOOL}.$(date +%Y%m%d-%H%M%S); fi
 mkdir -p {SPOOL}; chmod 1777 {SPOOL}
-touch ~/.bashrc; sed -i '/# provlight$/d' ~/.bashrc
-{{ echo {shlex.quote(HOOK)}; cat ~/.bashrc; }} >~/.bashrc.part; mv ~/.bashrc.part ~/.bashrc
+touch ~/.bashrc; file=$(readlink -f ~/.bashrc); sed -i '/# provlight$/d' "$file"
+cp -p "$file" "$file.part"; {{ echo {shlex.quote(HOOK)}; cat "$file"; }} >"$file.part"; mv "$file.part" "$file"
 echo {shlex.quote(HOOK)} >/etc/profile.d/provlight.sh
 """
+
+
+def _remove_agent(agent: Host) -> str:
+    """Script that removes the library, its settings and its lines in the login files; records nobody sent stay."""
+    return f"""\
+file=$(readlink -f ~/.bashrc) && [ -f "$file" ] && sed -i '/# provlight$/d' "$file"
+[ -s ~/.bashrc ] || rm -f ~/.bashrc
+rm -rf {PurePosixPath(BUNDLE).parent} {SETTINGS} /etc/profile.d/provlight.sh "$({_site(agent)})/provlight.pth" || exit 1
+echo 'capture library and its settings'
+for spool in {SPOOL} {SPOOL}.*; do
+  [ ! -d $spool ] || rmdir $spool 2>/dev/null || echo "kept $spool: it holds records that were never sent"
+done
+"""
+
+
+def _site(agent: Host) -> str:
+    return f"{agent.interpreter} -c 'import site; print(site.getsitepackages()[0])'"
 
 
 def _tar(files: dict[str, tuple[bytes, int]]) -> bytes:

@@ -112,17 +112,49 @@ def test_loss_and_rate_are_reported(hosts: Hosts, tmp_path: Path) -> None:
         assert 4 <= pair["measured_rtt_ms"] < 12
 
 
-def test_without_fping_the_remedy_is_named(hosts: Hosts, tmp_path: Path) -> None:
+def test_between_testbeds_one_family_may_lead_nowhere(hosts: Hosts, tmp_path: Path) -> None:
+    cloud, edge = hosts[0], hosts[1]
+    rules = "add table ip away; add chain ip away in { type filter hook input priority 0; }; "
+    assert shell.run(
+        edge, f"nft '{rules} add rule ip away in ip saddr {cloud.addresses.v4} icmp type echo-request drop'"
+    ).ok
+    try:
+        asked = constraints([link("cloud", edge.key, hosts, delay_ms=10.0)], hosts)
+        apply.apply(asked, hosts, quiet)
+        with pytest.raises(EmulationError, match=f"{edge.addresses.v4}.*none of 12 probes was answered"):
+            measure.measure(asked, hosts, tmp_path / "one", quiet)
+        apart = tuple(host.model_copy(update={"provider": "other"}) if host == edge else host for host in hosts)
+        said: list[str] = []
+        (row,) = measure.measure(asked, apart, tmp_path / "two", said.append)
+        assert [pair["verdict"] for pair in row["pairs"]] == ["no way", "ok"]
+        assert (row["verdict"], round(row["measured_rtt_ms"])) == ("ok", 10)
+        assert f"({edge.addresses.v4}): the other family does" in said[-1]
+        assert shell.run(
+            edge,
+            "nft 'add table ip6 away; add chain ip6 away in { type filter hook input priority 0; };"
+            " add rule ip6 away in icmpv6 type echo-request drop'",
+        ).ok
+        with pytest.raises(EmulationError, match="none of 12 probes was answered"):
+            measure.measure(asked, apart, tmp_path / "three", quiet)
+    finally:
+        shell.run(edge, "nft delete table ip away; nft delete table ip6 away")
+
+
+def test_without_fping_ping_measures_and_without_both_the_remedy_is_named(hosts: Hosts, tmp_path: Path) -> None:
     asked = constraints([link("fog", "cloud", hosts, delay_ms=5.0)], hosts)
     apply.apply(asked, hosts, quiet)
     fog = hosts[3]
-    path = shell.run(fog, "command -v fping").stdout.strip()
-    assert shell.run(fog, f"mv {path} {path}.away").ok
+    paths = {name: shell.run(fog, f"command -v {name}").stdout.strip() for name in ("fping", "ping")}
     try:
-        with pytest.raises(MissingToolError, match=r"fog.gateway.1.1: .*no fping.*apt-get install fping"):
-            measure.measure(asked, hosts, tmp_path, quiet)
+        assert shell.run(fog, f"mv {paths['fping']} {paths['fping']}.away").ok
+        (row,) = measure.measure(asked, hosts, tmp_path / "ping", quiet)
+        assert (row["verdict"], {pair["probes"] for pair in row["pairs"]}) == ("ok", {12})
+        assert shell.run(fog, f"mv {paths['ping']} {paths['ping']}.away").ok
+        with pytest.raises(MissingToolError, match=r"fog.gateway.1.1: .*neither fping nor ping.*apt-get install fping"):
+            measure.measure(asked, hosts, tmp_path / "none", quiet)
     finally:
-        assert shell.run(fog, f"mv {path}.away {path}").ok
+        for path in paths.values():
+            shell.run(fog, f"[ ! -e {path}.away ] || mv {path}.away {path}")
 
 
 def test_nothing_asked_is_nothing_written(hosts: Hosts, tmp_path: Path) -> None:

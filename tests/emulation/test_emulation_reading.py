@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from e2c.emulation.probe import command, loss_bounds, parse
+from e2c.emulation.probe import RoundTrips, command, loss_bounds, parse
 from e2c.emulation.readback import shapes
 
 LISTING = """\
@@ -64,7 +66,20 @@ def test_fping_output() -> None:
     assert (found["fd00::1"].sent, found["fd00::1"].lost, found["fd00::1"].median_ms) == (4, 4, None)
     assert found["10.0.0.2"].times_ms == ()
     assert set(found) == {"10.0.0.1", "fd00::1", "10.0.0.2"}
-    assert command(["a", "b"], count=3, period_ms=20, timeout_ms=500).endswith("-b 56 a b 2>&1")
+
+
+def test_ping_output_is_put_as_fping_puts_it() -> None:
+    """A script plays a ping that loses one probe, once as iputils counts them and once as busybox does."""
+    asked = command(["10.0.0.1", "fd00::1"], count=4, period_ms=20, timeout_ms=500)
+    script = """
+ping() {
+  case $1 in -4) first=1;; -6) first=0;; esac
+  echo "PING"; for at in 0 1 3; do echo "64 bytes from x: icmp_seq=$((at + first)) ttl=64 time=0.$at ms"; done
+}
+"""
+    program = script + asked.replace("command -v fping", "false").replace("command -v ping", "true")
+    found = parse(subprocess.run(["sh", "-c", program], capture_output=True, text=True, check=True).stdout)
+    assert found == {address: RoundTrips(4, (0.3,), 1) for address in ("10.0.0.1", "fd00::1")}
 
 
 @given(st.integers(0, 300), st.integers(1, 300))

@@ -1,0 +1,27 @@
+"""Names of reservations: unique for a scenario folder of a controller, so that nothing is ever mixed up."""
+
+from __future__ import annotations
+
+import hashlib
+import socket
+
+MARK_LENGTH = 8
+
+
+def mark(scenario: str) -> str:
+    """What the name of every reservation of a scenario ends with: 8 hexadecimal digits.
+
+    Args:
+        scenario: absolute path of the scenario folder.
+    """
+    return hashlib.sha256(f"{scenario}@{socket.gethostname()}".encode()).hexdigest()[:MARK_LENGTH]
+
+
+def job_name(wanted: str, scenario: str) -> str:
+    """The name of a scenario's reservations: the one it asks for, and its mark."""
+    return f"{wanted}-{mark(scenario)}"
+
+
+def is_of(name: str, scenario: str) -> bool:
+    """Whether a reservation of that name belongs to the scenario."""
+    return name.endswith(f"-{mark(scenario)}")

@@ -1,0 +1,1 @@
+"""Any machines that answer to ssh."""
