@@ -1,0 +1,1 @@
+"""EnOSlib at work, in a process of its own that can be bounded and stopped."""

@@ -1,0 +1,1 @@
+"""Grid'5000, through EnOSlib."""
