@@ -35,6 +35,14 @@ IOTLAB_SITES = frozenset(_SITES.split())
 """Sites of FIT IoT-LAB."""
 IOTLAB_ARCHIS = frozenset(_ARCHIS.split())
 """Architectures of FIT IoT-LAB, board and radio."""
+IOTLAB_LINUX = ("a8", "rpi")
+"""What names and architectures of IoT-LAB nodes begin with that run Linux; all others are boards with a firmware."""
+
+
+def runs_linux(name: str) -> bool:
+    """Whether an IoT-LAB node of that name or architecture is a host; else it is a board."""
+    return name.lower().removeprefix("node-").startswith(IOTLAB_LINUX)
+
 
 _JOB_TYPES = """
     allow_classic_ssh besteffort constraints container cosystem day deploy destructive exotic inner monitor night noop

@@ -7,9 +7,10 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path as FilePath
 
+from e2c.config.catalogue import runs_linux
 from e2c.config.document import Document
 from e2c.config.files import entries, exists, is_folder, within
-from e2c.config.layer_checks import check_layers
+from e2c.config.layer_checks import check_layers, services
 from e2c.config.layers import LayersServices
 from e2c.config.names import is_identifier
 from e2c.config.network import Network
@@ -72,12 +73,29 @@ def _artifacts(layers: LayersServices, document: Document, folder: FilePath | No
         wanted.append((("provenance", "dataflow_spec"), layers.provenance.dataflow_spec))
     if layers.monitoring:
         wanted.append((("monitoring", "agent_conf"), layers.monitoring.agent_conf))
+    firmwares = list(_firmwares(layers))
+    wanted += [(path, name) for path, name in firmwares if "/" in name]
     for path, name in wanted:
         fault = inside(folder, name) if name else None
         if name and fault:
             near = nearest(name, entries(folder))
             hint = f"Did you mean {near!r}?" if near else f"Put it in {folder}"
             yield document.problem(path, "artifact", f"{path[-1]} {shown(name)} {fault}", hint)
+    for path, name in firmwares:
+        if "/" not in name and inside(folder, name):
+            near = nearest(name, entries(folder))
+            hint = f"Did you mean {near!r}?" if near else f"Put it in {folder}, or make sure that the account has it"
+            message = f"image {shown(name)} is not in the artifacts folder, so it must be stored on the testbed"
+            yield document.problem(path, "artifact-stored", message, hint, severity="warning")
+
+
+def _firmwares(layers: LayersServices) -> Iterator[tuple[Path, str]]:
+    """Firmwares of boards, with their place."""
+    for path, service in services(layers):
+        nodes = service.servers or ([service.archi] if service.archi else [])
+        on_testbed = (service.environment or layers.environment.default) == "iotlab"
+        if on_testbed and service.image and not any(map(runs_linux, nodes)):
+            yield (*path, "image"), service.image
 
 
 def _network(network: Network, document: Document) -> Iterator[Problem]:

@@ -9,9 +9,10 @@ from itertools import islice
 from e2c.config.catalogue import G5K_CLUSTERS, G5K_JOB_TYPES, IOTLAB_SITES, KWOLLECT_METRICS, QUANTITY_MUCH
 from e2c.config.document import Document
 from e2c.config.layers import Container, Layer, LayersServices, Service
-from e2c.config.machine_checks import check_machines, check_static
+from e2c.config.machine_checks import check_machines
 from e2c.config.names import key_part, safe_text
 from e2c.config.problems import MAX_PROBLEMS, Path, Problem, nearest, shown, suggestion
+from e2c.config.static_checks import check_static
 from e2c.config.surprises import surprises
 from e2c.config.testbeds import TESTBEDS
 from e2c.config.validate import unknown_key
@@ -265,6 +266,6 @@ def _measurements(layers: LayersServices, document: Document) -> Problems:
             message = f"the profile {shown(profile.name)} is defined twice"
             yield document.problem((*path, "name"), "profile-twice", message, "Rename one of them")
         seen.add(profile.name)
-        if not (profile.current or profile.power or profile.voltage):
-            message = f"the profile {shown(profile.name)} measures neither current, power nor voltage"
+        if not (profile.current or profile.power or profile.voltage or profile.radio):
+            message = f"the profile {shown(profile.name)} measures neither current, power, voltage nor radio"
             yield _warn(document, path, "profile-empty", message, "Add power: true")

@@ -12,22 +12,27 @@ from pydantic import (
     ModelWrapValidatorHandler,
     PrivateAttr,
     Strict,
+    ValidationError,
+    ValidationInfo,
     WithJsonSchema,
     model_validator,
 )
-from pydantic_core import PydanticCustomError
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from e2c.config.monitoring import Kwollect, Monitoring, MonitoringIotLab
 from e2c.config.names import Flag, HostName, Metadata, Name, Resource, Role, Text, Word
 from e2c.config.provenance import Provenance
 from e2c.config.shape import Closed, Open
 from e2c.config.testbeds import (
+    OWN,
     TESTBEDS,
     ChameleonCloud,
     ChameleonEdge,
     Grid5000,
     IotLab,
     Local,
+    OrOwn,
+    Own,
     Scaleway,
     Static,
     Testbed,
@@ -60,13 +65,18 @@ class Environment(Closed):
     model_config = ConfigDict(json_schema_extra={"anyOf": [{"required": [name]} for name in TESTBEDS]})
 
     _order: tuple[str, ...] = PrivateAttr(())
+    _own: dict[str, Own] = PrivateAttr({})
 
     @model_validator(mode="wrap")
     @classmethod
-    def _remember_order(cls, data: Any, handler: ModelWrapValidatorHandler[Environment]) -> Environment:
-        made = handler(data)
+    def _remember_order(
+        cls, data: Any, handler: ModelWrapValidatorHandler[Environment], info: ValidationInfo
+    ) -> Environment:
         given = data if isinstance(data, dict) else {}
-        made._order = tuple(name for name in given if name in TESTBEDS)
+        own = [name for name in given if name in (info.context or {}).get(OWN, ())]
+        made = handler({key: value for key, value in given.items() if key not in own} if own else data)
+        made._own = {name: _own(name, given[name]) for name in own}
+        made._order = tuple(name for name in given if name in TESTBEDS or name in own)
         if not made._order:
             raise PydanticCustomError(
                 "environment-empty",
@@ -78,12 +88,27 @@ class Environment(Closed):
     @property
     def testbeds(self) -> dict[str, Testbed]:
         """The declared testbeds, in the order of the file."""
-        return {name: getattr(self, name) for name in self._order}
+        return {name: self._own.get(name) or getattr(self, name) for name in self._order}
 
     @property
     def default(self) -> str:
         """The environment of services that name none."""
         return self._order[0]
+
+
+def _own(name: str, keys: Any) -> Own:
+    try:
+        return Own.model_validate(keys)
+    except ValidationError as error:
+        lines = [
+            InitErrorDetails(
+                type=PydanticCustomError("own-testbed", "{why}", {"why": detail["msg"]}),
+                loc=(name, *detail["loc"]),
+                input=detail["input"],
+            )
+            for detail in error.errors(include_url=False)
+        ]
+        raise ValidationError.from_exception_data("Own", lines) from error
 
 
 def _port(value: Any) -> Any:
@@ -126,7 +151,7 @@ class Service(Open):
     """A service and the machines it takes. Keys that are not listed are metadata for its plugin."""
 
     name: Name = Field(description="Name; a plugin of that name deploys it, if there is one.", examples=["Master"])
-    environment: TestbedName | None = Field(
+    environment: Annotated[TestbedName | None, OrOwn] = Field(
         None, description="Testbed of its machines; the first declared one unless given."
     )
     quantity: Count = Field(1, ge=1, description="Number of machines.")
@@ -167,6 +192,6 @@ class LayersServices(Closed):
     environment: Environment = Field(description="Testbeds and reservations.")
     provenance: Provenance | None = Field(None, description="Provenance capture.")
     monitoring: Monitoring | None = Field(None, description="Resource monitoring.")
-    monitoring_iotlab: MonitoringIotLab | None = Field(None, description="Consumption measured by IoT-LAB.")
+    monitoring_iotlab: MonitoringIotLab | None = Field(None, description="Consumption and radio measured by IoT-LAB.")
     kwollect: Kwollect | None = Field(None, description="Grid'5000's own measurements.")
     layers: tuple[Layer, ...] = Field(min_length=1, description="Tiers, in order.")

@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from e2c import plugins
 from e2c.config.checks import check
 from e2c.config.document import Document, read
 from e2c.config.files import entries, exists, is_folder
@@ -17,6 +18,7 @@ from e2c.config.layers import LayersServices
 from e2c.config.network import Network
 from e2c.config.problems import Problem, nearest, printable, raise_errors
 from e2c.config.scenario import Scenario
+from e2c.config.testbeds import OWN, TESTBEDS
 from e2c.config.validate import validate
 from e2c.config.workflow import Workflow
 from e2c.config.workflow_env import WorkflowEnv
@@ -88,15 +90,20 @@ def examine_scenario(
     names = [*(NEEDS[need] if isinstance(need, str) else need)]
     if app_conf and "workflow_env" not in names:
         names.append("workflow_env")
+    plugins.look_in(scenario_dir)
+    own = set(plugins.names(plugins.ENVIRONMENTS)) - set(TESTBEDS)
     documents: dict[str, Document] = {}
     models: dict[str, Any] = {}
-    problems: list[Problem] = []
+    problems: list[Problem] = [
+        Problem(str(path), line, 1, "", "warning", "own-testbed-file", f"it defines no testbed: {reason}", "Correct it")
+        for path, line, reason in plugins.unreadable()
+    ]
     for name in (known for known in MODELS if known in names):
         document, found = _read(scenario_dir, name)
         documents[name] = document
         problems += found
         if document.root is not None:
-            models[name], found = validate(document, MODELS[name])
+            models[name], found = validate(document, MODELS[name], {OWN: own})
             problems += found
     scenario = Scenario(scenario_dir, artifacts_dir, documents=documents, **models)
     problems += check(scenario, app_conf=app_conf)

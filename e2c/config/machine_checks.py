@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
-from e2c.config.catalogue import IOTLAB_ARCHIS
+from e2c.config.catalogue import IOTLAB_ARCHIS, runs_linux
 from e2c.config.document import Document
 from e2c.config.layers import LayersServices, Service
 from e2c.config.problems import Path, Problem, listed, shown, suggestion
+from e2c.config.testbeds import TESTBEDS
 from e2c.config.validate import gap
 
 _USED: dict[str, frozenset[str]] = {
@@ -27,7 +28,7 @@ def check_machines(layers: LayersServices, service: Service, path: Path, documen
     environment = layers.environment
     testbed = service.environment or environment.default
     for key, heeding in _USED.items():
-        if getattr(service, key) is not None and testbed not in heeding:
+        if getattr(service, key) is not None and testbed in TESTBEDS and testbed not in heeding:
             message = f"{key} has no effect on {testbed}"
             hint = f"Remove it; it is for {listed(sorted(heeding))}"
             yield document.problem((*path, key), "key-unused", message, hint, severity="warning", key=True)
@@ -68,6 +69,7 @@ def _iotlab(layers: LayersServices, service: Service, path: Path, document: Docu
         message = f"{shown(service.archi)} is not an architecture of FIT IoT-LAB that this version knows"
         hint = suggestion(service.archi, IOTLAB_ARCHIS)
         yield document.problem((*path, "archi"), "archi-unknown", message, hint, severity="warning")
+    yield from _iotlab_mixed(service, path, document)
     if service.profile is None:
         return
     profiles = (
@@ -87,31 +89,9 @@ def _iotlab(layers: LayersServices, service: Service, path: Path, document: Docu
             )
 
 
-def check_static(
-    layers: LayersServices, services: Iterable[tuple[Path, Service]], document: Document
-) -> Iterator[Problem]:
-    """Services that take more machines than ``static`` has."""
-    environment = layers.environment
-    hosts = environment.static.hosts if environment.static else ()
-    free = len({host.address.lower() for host in hosts})
-    mine = [(path, service) for path, service in services if (service.environment or environment.default) == "static"]
-    declared = {host.address.lower() for host in hosts}
-    seen: set[str] = set()
-    for place, host in enumerate(hosts):
-        if host.address.lower() in seen:
-            where = ("environment", "static", "hosts", place, "address")
-            message = f"the host {shown(host.address)} stands twice in hosts"
-            yield document.problem(where, "host-twice", message, "Remove one of them")
-        seen.add(host.address.lower())
-    for _, service in mine:
-        free -= len(declared & {name.lower() for name in service.servers or ()})
-    for path, service in mine:
-        if service.servers:
-            continue
-        machines = service.quantity * (service.repeat + 1)
-        if machines > free:
-            left = f"{max(free, 0)} of its hosts {'is' if free == 1 else 'are'} left" if hosts else "it has no hosts"
-            message = f"the service {shown(service.name)} takes {machines} machines of static, but {left}"
-            hint = "Add hosts: under environment.static, or servers: to the service"
-            yield document.problem((*path, "quantity"), "static-hosts", message, hint)
-        free -= machines
+def _iotlab_mixed(service: Service, path: Path, document: Document) -> Iterator[Problem]:
+    names = service.servers or ()
+    linux = [name for name in names if runs_linux(name)]
+    if linux and len(linux) < len(names):
+        message = f"servers names {shown(linux[0])}, which runs Linux, beside boards, which do not"
+        yield document.problem((*path, "servers"), "servers-mixed", message, "Make two services of them", key=True)

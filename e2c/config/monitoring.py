@@ -66,6 +66,60 @@ class Monitoring(Closed):
         return self
 
 
+Channel = Annotated[int, Strict(), Field(ge=11, le=26)]
+
+
+class IotRadio(Closed):
+    """What IoT-LAB's control nodes hear of the radio."""
+
+    mode: Literal["rssi", "sniffer"] = Field(
+        description="Measure the strength of signals on the channels in turn, or record the packets of one channel."
+    )
+    channels: tuple[Channel, ...] = Field(
+        min_length=1, max_length=16, description="Channels of IEEE 802.15.4.", examples=[[11, 26]]
+    )
+    period: Annotated[int, Strict()] | None = Field(
+        None, ge=1, le=65535, description="Milliseconds between two measurements; `rssi` needs it.", examples=[10]
+    )
+    num_per_channel: Annotated[int, Strict()] | None = Field(
+        None, ge=0, le=255, description="Measurements before the next channel; several channels need it.", examples=[1]
+    )
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "if": {"properties": {"mode": {"const": "rssi"}}},
+            "then": {
+                "required": ["period"],
+                "if": {"properties": {"channels": {"minItems": 2}}},
+                "then": {"required": ["num_per_channel"], "properties": {"num_per_channel": {"minimum": 1}}},
+            },
+            "else": {
+                "properties": {"channels": {"maxItems": 1}},
+                "not": {"anyOf": [{"required": ["period"]}, {"required": ["num_per_channel"]}]},
+            },
+        }
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> IotRadio:
+        several = len(self.channels) > 1
+        if self.mode == "sniffer":
+            if several:
+                raise _radio("channels", "sniffer takes one channel", "Write one, as channels: [26]")
+            unused = next((key for key in ("period", "num_per_channel") if key in self.model_fields_set), None)
+            if unused:
+                raise _radio(unused, f"sniffer has no {unused}", "Remove it; it is for rssi")
+        elif self.period is None:
+            raise _radio("period", "rssi needs a period", "Add period: 10")
+        elif several and not self.num_per_channel:
+            raise _radio("num_per_channel", "several channels need num_per_channel", "Add num_per_channel: 1")
+        return self
+
+
+def _radio(key: str, message: str, hint: str) -> PydanticCustomError:
+    return PydanticCustomError("radio", "{why}", {"why": message, "key": key, "hint": hint})
+
+
 class IotProfile(Closed):
     """What IoT-LAB's control nodes measure; a service names it by `profile:`."""
 
@@ -80,10 +134,11 @@ class IotProfile(Closed):
     average: Annotated[Literal[1, 4, 16, 64, 128, 256, 512, 1024], WHOLE] = Field(
         4, description="Samples averaged into one."
     )
+    radio: IotRadio | None = Field(None, description="What to hear of the radio.")
 
 
 class MonitoringIotLab(Closed):
-    """Consumption measured by IoT-LAB."""
+    """Consumption and radio measured by IoT-LAB."""
 
     profiles: tuple[IotProfile, ...] = Field(min_length=1, description="Profiles that services may name.")
 

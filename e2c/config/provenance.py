@@ -9,6 +9,7 @@ from pydantic_core import PydanticCustomError
 
 from e2c.config.names import WHOLE, ArtifactPath, HostName, Resource
 from e2c.config.shape import Closed
+from e2c.config.testbeds import OrOwn
 
 MAX_PARALLELISM = 64
 
@@ -16,7 +17,7 @@ MAX_PARALLELISM = 64
 class Provenance(Closed):
     """The provenance service. Hosts whose service has the role `provenance` capture for it."""
 
-    provider: Literal["g5k", "static", "local"] = Field(description="Testbed of its host.")
+    provider: Annotated[Literal["g5k", "static", "local"], OrOwn] = Field(description="Testbed of its host.")
     cluster: Resource | None = Field(
         None, description="Cluster of its host. One of `cluster` and `servers`, except on `local`.", examples=["gros"]
     )

@@ -18,7 +18,8 @@ SOURCE = "environment"
 INTERNAL = frozenset({"E2C_EVENTS_FD"})
 """Variables that the tool sets for its own processes."""
 
-Seconds = Annotated[float, Field(gt=0, le=604_800)]
+LONGEST_S = 7 * 86_400
+Seconds = Annotated[float, Field(gt=0, le=LONGEST_S)]
 
 
 class Settings(Closed):
@@ -43,6 +44,10 @@ class Settings(Closed):
     deploy_timeout: Seconds = Field(1800, description="Seconds that the deployment of a system image may take.")
     ssh_timeout: Seconds = Field(300, description="Seconds in which acquired machines must answer to ssh.")
     release_timeout: Seconds = Field(120, description="Seconds in which a testbed must confirm that machines are free.")
+    answer_timeout: Seconds = Field(
+        60,
+        description="Seconds to answer, on a terminal, whether hosts are kept after a failure; then they are released.",
+    )
     monetdb_libs: Path | None = Field(None, description="Folder with the MonetDB libraries.")
     provenance_dsn: str | None = Field(
         None, repr=False, description="URL of the MonetDB server that `e2clab provenance serve` uses; a secret."
@@ -70,8 +75,7 @@ def read_settings(environment: Mapping[str, str]) -> tuple[Settings, list[Proble
         return Settings.model_validate(given), problems
     except ValidationError as error:
         for name in {str(detail["loc"][0]) for detail in error.errors()}:
-            message = (
-                f"{PREFIX}{name.upper()} must be {listed(allowed(Settings, (name,)))}, not {shown(given.pop(name))}"
-            )
+            must = listed(allowed(Settings, (name,)) or [f"a number of seconds above 0 and at most {LONGEST_S}"])
+            message = f"{PREFIX}{name.upper()} must be {must}, not {shown(given.pop(name))}"
             problems.append(Problem(SOURCE, 0, 0, f"{PREFIX}{name.upper()}", "error", "setting-value", message))
     return Settings.model_validate(given), problems

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import ConfigDict, Field, Strict, model_validator
+from pydantic import (
+    ConfigDict,
+    Field,
+    Strict,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
-from e2c.config.names import Flag, HostName, JobType, LocalFile, Metrics, Reservation, Resource, Role, Text, Word
+from e2c.config.names import Flag, JobType, LocalFile, Metrics, Reservation, Resource, Role, Text, Word
+from e2c.config.reach import Address, JumpHost
 from e2c.config.shape import Closed
 from e2c.config.units import Walltime
 
@@ -59,7 +68,9 @@ class Grid5000(Testbed):
         None, description="System image to deploy; needs the job type `deploy`.", examples=["debian11-big"]
     )
     key_name: LocalFile | None = Field(
-        None, description="Public ssh key file; `~/.ssh/id_rsa.pub` unless given.", examples=["~/.ssh/id_ed25519.pub"]
+        None,
+        description="Public ssh key file; unless given, ssh chooses, and all of `~/.ssh/*.pub` are deployed.",
+        examples=["~/.ssh/id_ed25519.pub"],
     )
     ssh_key: LocalFile | None = Field(None, description="The same as `key_name`.")
     firewall_rules: tuple[FirewallRule, ...] = Field((), description="Ports opened to other testbeds.")
@@ -92,6 +103,11 @@ class IotLab(Testbed):
     """FIT IoT-LAB."""
 
     cluster: Resource = Field("saclay", description="Site of the nodes.", examples=["grenoble"])
+    ssh_key: LocalFile | None = Field(
+        None,
+        description="Key file, private or public, that the account knows; those of ssh itself unless given.",
+        examples=["~/.ssh/id_ed25519"],
+    )
 
 
 class ChameleonCloud(Testbed):
@@ -142,21 +158,36 @@ class Scaleway(Testbed):
 class StaticHost(Closed):
     """A machine that exists already and answers to ssh."""
 
-    address: HostName = Field(description="Name or address for ssh.", examples=["192.0.2.10"])
-    user: Role = Field("root", description="User to log in as.")
-    port: Port = Field(22, description="Port of its ssh server.")
-    keyfile: LocalFile | None = Field(None, description="Private key file.", examples=["~/.ssh/id_ed25519"])
+    address: Address = Field(description="Name or address for ssh.", examples=["192.0.2.10"])
+    user: Role | None = Field(None, description="User to log in as; the common one unless given.", examples=["root"])
+    port: Port | None = Field(None, description="Port of its ssh server; the common one unless given.", examples=[2222])
+    keyfile: LocalFile | None = Field(
+        None, description="Private key file; the common one unless given.", examples=["~/.ssh/id_ed25519"]
+    )
+    jump: JumpHost | None = Field(
+        None,
+        description="Machine to go through, with the same key, or `none`; the common one unless given.",
+        examples=["me@gateway.example.org"],
+    )
 
 
 class Static(Testbed):
-    """Any hosts that answer to ssh."""
+    """Any machines that answer to ssh. Users other than `root` need `sudo` without a password."""
 
-    HOST_KEYS = ("user", "keyfile")
+    HOST_KEYS = ()
 
     hosts: tuple[StaticHost, ...] = Field((), description="Machines that services may take, in this order.")
     user: Role = Field("root", description="User to log in as, unless a host has its own.")
+    port: Port = Field(22, description="Port of the ssh servers, unless a host has its own.")
     keyfile: LocalFile | None = Field(
-        None, description="Private key file, unless a host has its own.", examples=["~/.ssh/id_ed25519"]
+        None,
+        description="Private key file, unless a host has its own; what ssh itself would take where none is given.",
+        examples=["~/.ssh/id_ed25519"],
+    )
+    jump: JumpHost | None = Field(
+        None,
+        description="Machine to go through, unless a host has its own.",
+        examples=["me@gateway.example.org:2222"],
     )
 
 
@@ -171,6 +202,14 @@ class Local(Testbed):
     )
 
 
+class Own(Testbed):
+    """A testbed that others wrote; its keys are for its own code to judge."""
+
+    HOST_KEYS = ()
+
+    model_config = ConfigDict(extra="allow")
+
+
 TESTBEDS: dict[str, type[Testbed]] = {
     "g5k": Grid5000,
     "iotlab": IotLab,
@@ -181,4 +220,21 @@ TESTBEDS: dict[str, type[Testbed]] = {
     "local": Local,
 }
 """Model per key of ``environment:``."""
+OWN = "own_testbeds"
+"""Key of the validation context: names of testbeds that others wrote and that the scenario may use."""
+
+
+def _name(value: Any, handler: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
+    return value if isinstance(value, str) and value in (info.context or {}).get(OWN, ()) else handler(value)
+
+
+OrOwn = WrapValidator(_name)
+"""Admits the names of testbeds that others wrote beside those of a closed choice."""
+
+
+def model_of(name: str) -> type[Testbed]:
+    """Model of a testbed's keys."""
+    return TESTBEDS.get(name, Own)
+
+
 TestbedName = Literal["g5k", "iotlab", "chameleoncloud", "chameleonedge", "scalewayinstances", "static", "local"]

@@ -33,21 +33,27 @@ _WANTED = {
 }
 
 
-def validate(document: Document, model: type[Model]) -> tuple[Model | None, list[Problem]]:
-    """The model of a document; ``None`` with problems when it is wrong."""
+def validate(
+    document: Document, model: type[Model], context: dict[str, Any] | None = None
+) -> tuple[Model | None, list[Problem]]:
+    """The model of a document; ``None`` with problems when it is wrong.
+
+    Args:
+        context: what the model's validators may look at.
+    """
     try:
-        return model.model_validate(document.data), []
+        return model.model_validate(document.data, context=context), []
     except ValidationError as error:
-        details = _details(model, document.data, error)
+        details = _details(model, document.data, error, context)
     problems = (_problem(document, model, detail) for detail in details if not _spurious(document, detail))
     return None, list(dict.fromkeys(bounded(problems)))
 
 
-def _details(model: type[BaseModel], data: Any, error: ValidationError) -> list[Any]:
+def _details(model: type[BaseModel], data: Any, error: ValidationError, context: dict[str, Any] | None) -> list[Any]:
     """What is wrong; where very much is, what is wrong in the beginning of lists and mappings, to spare memory."""
     if error.error_count() > 10 * MAX_PROBLEMS:
         try:
-            model.model_validate(_beginning(data))
+            model.model_validate(_beginning(data), context=context)
         except ValidationError as first:
             return first.errors(include_url=False)
     return error.errors(include_url=False)

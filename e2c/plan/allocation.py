@@ -8,7 +8,7 @@ from typing import Any
 from e2c.config.layers import Layer, LayersServices, Service
 from e2c.config.names import key_part
 from e2c.config.provenance import Provenance
-from e2c.config.testbeds import TESTBEDS, Testbed
+from e2c.config.testbeds import Testbed, model_of
 from e2c.config.units import parse_walltime
 from e2c.model.plan import PlannedHost
 
@@ -47,7 +47,12 @@ def testbeds(layers: LayersServices) -> Keys:
     used = [host_testbed(layers, service) for layer in layers.layers for service in layer.services]
     used += [layers.provenance.provider] if layers.provenance else []
     names = dict.fromkeys([*layers.environment.testbeds, *used])
-    return {name: _testbed_keys(layers, name) for name in names}
+    known = {name: _testbed_keys(layers, name) for name in names}
+    if "iotlab" in known and layers.monitoring_iotlab:
+        known["iotlab"] |= layers.monitoring_iotlab.model_dump(exclude_none=True, mode="json")
+    if "g5k" in known and layers.provenance and layers.provenance.ipv == 6:
+        known["g5k"]["ipv6"] = True  # its nodes have no IPv6 address unless that is asked for
+    return known
 
 
 def walltime_s(layers: LayersServices) -> int:
@@ -108,12 +113,12 @@ def _provenance_host(provenance: Provenance, known: Keys, *, rehearse: bool) -> 
 
 
 def _settings(layers: LayersServices, name: str) -> Testbed:
-    return layers.environment.testbeds.get(name) or TESTBEDS[name]()
+    return layers.environment.testbeds.get(name) or model_of(name)()
 
 
 def _testbed_keys(layers: LayersServices, name: str) -> dict[str, Any]:
     common = {"job_name": layers.environment.job_name, "walltime": layers.environment.walltime}
-    if layers.environment.cluster and "cluster" in TESTBEDS[name].model_fields:
+    if layers.environment.cluster and "cluster" in model_of(name).model_fields:
         common["cluster"] = layers.environment.cluster
     model = _settings(layers, name)
     own = model.model_dump(exclude_none=True, mode="json")
@@ -126,7 +131,7 @@ def _testbed_keys(layers: LayersServices, name: str) -> dict[str, Any]:
 
 def _request(known: Keys, testbed: str, placing: dict[str, Any]) -> dict[str, Any]:
     keys = known[testbed]
-    base = {key: keys[key] for key in TESTBEDS[testbed].HOST_KEYS if key in keys}
+    base = {key: keys[key] for key in model_of(testbed).HOST_KEYS if key in keys}
     request = {**base, **placing}
     if "servers" in placing:
         request.pop("cluster", None)

@@ -12,7 +12,8 @@ from e2c.config.problems import Problem, ProblemsError, errors, raise_errors
 from e2c.config.scenario import Scenario
 from e2c.errors import ScenarioError
 from e2c.model.plan import Plan
-from e2c.plan import allocation
+from e2c.plan import allocation, machines
+from e2c.plan.boards import boards
 from e2c.plan.checks import check
 from e2c.plan.links import link
 from e2c.plan.plays import plays
@@ -98,14 +99,18 @@ def examine(
     if errors(problems):
         return None, problems
     declared = allocation.testbeds(layers)
+    if any(host.provider == machines.STATIC for host in hosts):
+        hosts, taken = machines.deal(hosts, declared[machines.STATIC])
+        declared[machines.STATIC]["hosts"] = taken
+    without = boards(roster)
     return Plan(
         job_name=safe_text(layers.environment.job_name),
         walltime_s=allocation.walltime_s(layers),
         testbeds=declared,
         rehearsal=rehearse and any(name != REHEARSAL for name in declared),
         hosts=hosts,
-        links=link(scenario.network, roster) if scenario.network else (),
-        plays=plays(scenario.workflow, roster) if scenario.workflow else (),
+        links=link(scenario.network, roster, without) if scenario.network else (),
+        plays=plays(scenario.workflow, roster, without) if scenario.workflow else (),
         provenance=plan_provenance(layers.provenance, hosts, dataflows) if layers.provenance else None,
     ), problems
 

@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from e2c.config.problems import MAX_PROBLEMS, Path, Problem, Severity, bounded, shown
 from e2c.config.scenario import Scenario
 from e2c.config.workflow import DependsOn
+from e2c.plan.boards import check_boards
 from e2c.plan.grouping import aggregate_name
 from e2c.plan.link_checks import check_links
 from e2c.plan.selectors import Roster, Selectable, SelectorError, Term, names, parse
@@ -16,7 +17,7 @@ MAX_CHOSEN = 5_000_000
 """Hosts that all selectors together may choose, each host counted as often as it is chosen."""
 MAX_SPELLED = 100
 """Hosts of a term of which one must be spelled as the term is."""
-NOT_DEPLOYED = ("monitoring", "monitoring_iotlab", "kwollect")
+NOT_DEPLOYED = ("monitoring", "kwollect")
 """Sections of layers_services.yaml that nothing fulfils yet."""
 
 
@@ -29,6 +30,8 @@ def check(scenario: Scenario, roster: Roster) -> list[Problem]:
     if complete:  # else some patterns were not even read
         problems += bounded(check_links(scenario, roster, broken))
         problems += bounded(_aggregates(scenario, roster, broken))
+        whole = [entry for entry in patterns(scenario) if entry[2] not in broken]
+        problems += bounded(check_boards(scenario, roster, whole))
     return problems
 
 

@@ -108,6 +108,11 @@ class Roster:
             self._selected[pattern] = tuple(self.hosts[place].key for place in self._select(parse(pattern)))
         return self._selected[pattern]
 
+    def select_but(self, pattern: str, left_out: frozenset[str]) -> tuple[str, ...]:
+        """As :meth:`select`, without some keys."""
+        chosen = self.select(pattern)
+        return tuple(key for key in chosen if key not in left_out) if left_out else chosen
+
     def _select(self, terms: Sequence[Term]) -> list[int]:
         chosen: set[int] = set()
         for term in [term for term in terms if not term.sign] or [Term("all", "", None)]:
