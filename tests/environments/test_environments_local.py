@@ -179,10 +179,36 @@ def test_two_testbeds_stand_side_by_side(lab: Lab, standing: Standing) -> None:
     assert stranger.rc != 0
 
 
-def test_an_earlier_testbed_of_the_claim_is_replaced(lab: Lab) -> None:
+def test_a_testbed_that_stands_whole_is_kept_for_its_claim(lab: Lab) -> None:
     claim = lab.claim()
+    first = lab.up(claim)
+    ok(run(first[CLOUD], "touch /root/old"))
+    assert lab.up(claim) == first
+    ok(run(first[CLOUD], "ls /root/old"))
+    assert any("stands already" in said for said in lab.said)
+
+
+@pytest.mark.parametrize("lost", ["a host", "the interface", "the last step"])
+def test_what_is_left_of_a_testbed_of_the_claim_is_replaced(lab: Lab, lost: str) -> None:
+    claim = lab.claim()
+    testbed = claim.resources["testbed"]
     ok(run(lab.up(claim)[CLOUD], "touch /root/old"))
+    record = registry.read(testbed)
+    assert record is not None
+    if lost == "a host":
+        registry.end(record.processes[2], 10)
+    elif lost == "the interface":
+        subprocess.run(["ip", "link", "del", testbed], check=True)
+    else:
+        registry.write(record.model_copy(update={"phase": "building"}))
     assert run(lab.up(claim)[CLOUD], "ls /root/old").rc != 0
+    assert any("released from an earlier attempt" in said for said in lab.said)
+
+
+def test_other_hosts_under_the_same_claim_replace_the_testbed(lab: Lab) -> None:
+    claim = lab.claim()
+    lab.up(claim)
+    assert len(lab.up(claim, (CLOUD, EDGE))) == 2
     assert any("released from an earlier attempt" in said for said in lab.said)
 
 

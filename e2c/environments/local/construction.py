@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from e2c.environments.base import Claim
-from e2c.environments.local import builder, kernel, registry, requirements, switch
+from e2c.environments.local import builder, kernel, neighbours, registry, requirements, switch
 from e2c.environments.local.layout import DEVICE, HostLayout, Layout, draw, short_id
 from e2c.environments.local.registry import Process, Record
 from e2c.environments.local.standalone import standalone
@@ -26,7 +26,8 @@ _SSH_LIMIT_S = 30.0
 class Construction:
     """One testbed being built, by a process that works while the caller does something else.
 
-    ``start`` then ``finish``; whoever gets an exception from either releases the claim.
+    ``start`` then ``finish``; whoever gets an exception from either releases the claim. ``warning`` is what ``start``
+    found that may disturb the hosts.
     """
 
     def __init__(self, claim: Claim, keys: list[str], *, with_switch: bool = False) -> None:
@@ -34,6 +35,7 @@ class Construction:
         self.keys = keys
         self.with_switch = with_switch
         self.record: Record | None = None
+        self.warning: str | None = None
         self._process: subprocess.Popen[str] | None = None
 
     def start(self) -> Record:
@@ -47,6 +49,8 @@ class Construction:
             layout = draw(testbed, self.keys, taken=registry.taken(), ipv6=requirements.has_ipv6())
             self.record = Record(claim=self.claim, layout=layout)
             folder = registry.create(self.record)
+            sizes = [len(record.layout.hosts) for record in map(registry.read, registry.testbeds()) if record]
+            self.warning = neighbours.make_room(registry.ROOT, neighbours.needed(sizes))
         for name in ("hosts", "switch", "cp"):
             (folder / name).mkdir()
         self._process = subprocess.Popen(
@@ -67,6 +71,17 @@ class Construction:
         self._process.stdin = None
         return self.record
 
+    def take_up(self) -> bool:
+        """Take up the testbed that the same claim built before, if it stands whole: no step of an experiment that is
+        gone on with is lost."""
+        record = registry.read(short_id(self.claim.experiment))
+        if record is None or record.phase != "ready" or record.claim.experiment != self.claim.experiment:
+            return False
+        if [host.key for host in record.layout.hosts] != self.keys or not registry.stands(record):
+            return False
+        self.record = record
+        return True
+
     def finish(self) -> Record:
         """Wait until all hosts answer to ssh; returns the record with their first processes.
 
@@ -74,7 +89,8 @@ class Construction:
             TestbedError: a host could not be built, or does not answer.
         """
         assert self.record is not None
-        assert self._process is not None
+        if self._process is None:  # taken up
+            return self.record
         try:
             out, err = self._process.communicate(timeout=_BUILD_LIMIT_S + len(self.keys))
         except subprocess.TimeoutExpired as late:

@@ -108,10 +108,12 @@ def drop_capabilities(numbers: tuple[int, ...]) -> None:
 def start_time(pid: int | str) -> int | None:
     """Start time of a process in clock ticks since boot, or ``None`` if there is none: pid and start time are unique.
 
-    Field 22 of ``/proc/PID/stat``, see proc(5).
+    A process that has ended and only waits for its parent to notice is none. Fields 3 and 22 of ``/proc/PID/stat``,
+    see proc(5).
     """
     try:
         text = Path(f"/proc/{pid}/stat").read_text()
     except (FileNotFoundError, ProcessLookupError):
         return None
-    return int(text[text.rindex(")") + 2 :].split()[19])
+    fields = text[text.rindex(")") + 2 :].split()
+    return None if fields[0] in "ZX" else int(fields[19])

@@ -63,7 +63,7 @@ class LocalProvider:
         )
 
     def acquire(self, claim: Claim, hosts: Sequence[PlannedHost], watch: Watch) -> Acquisition:
-        """Build all hosts; a testbed that the same claim left behind, whole or half-made, is released first.
+        """Build all hosts. A testbed that the same claim built before is kept if it stands whole, else released first.
 
         Raises:
             MissingToolError: as :meth:`check`, and where links are to be shaped and cannot be.
@@ -77,13 +77,18 @@ class LocalProvider:
         self._refuse_stranger(claim)
         with registry.locked():
             teardown.sweep_unfinished()
+        construction = Construction(claim, [host.key for host in hosts], with_switch=mode == "switch")
+        if construction.take_up():
+            watch(f"testbed {testbed} stands already")
+            return Acquisition(hosts=self._init(construction, hosts))
         for clause in self.release(claim, watch):
             watch(f"released from an earlier attempt: {clause}")
-        construction = Construction(claim, [host.key for host in hosts], with_switch=mode == "switch")
         try:
             record = construction.start()
             number = "1 host" if len(hosts) == 1 else f"{len(hosts)} hosts"
             watch(f"building {number} on {record.layout.net4}, testbed {testbed}")
+            if construction.warning:
+                watch(construction.warning)
             if record.layout.net6 is None:
                 watch("the kernel of this machine has no IPv6: hosts have IPv4 addresses only")
             return Acquisition(hosts=self._init(construction, hosts))

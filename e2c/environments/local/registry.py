@@ -18,6 +18,7 @@ import os
 import re
 import select
 import signal
+import socket
 import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -124,6 +125,13 @@ def read(testbed: str) -> Record | None:
             where=str(folder(testbed)),
             hint="Run it as root: sudo e2clab ...",
         ) from error
+
+
+def stands(record: Record) -> bool:
+    """Every host's first process lives, and the controller's interface is there."""
+    alive = (kernel.start_time(process.pid) == process.start for process in record.processes.values())
+    names = {name for _, name in socket.if_nameindex()}
+    return len(record.processes) == len(record.layout.hosts) and record.layout.testbed in names and all(alive)
 
 
 def testbeds() -> list[str]:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from e2c.environments.local.builder import SEARCH_PATH
+from e2c.environments.local.hostroot import SEARCH_PATH
 from e2c.errors import MissingToolError, TestbedError
 
 _CAPABILITIES = {12: "CAP_NET_ADMIN", 21: "CAP_SYS_ADMIN"}

@@ -9,7 +9,7 @@ import socket
 import subprocess
 from pathlib import Path
 
-from e2c.environments.local import kernel, registry, requirements
+from e2c.environments.local import kernel, neighbours, registry, requirements
 from e2c.errors import TestbedError
 
 _PATIENCE_S = 10.0
@@ -44,6 +44,8 @@ def release(testbed: str) -> list[str]:
             freed.append(f"folder {folder}")
         # A process that was just about to enter a namespace when the first sweep went by.
         killed += _kill_all(testbed, spaces)
+        if not registry.testbeds():
+            neighbours.set_back(registry.ROOT)
         with contextlib.suppress(OSError):  # other testbeds are there
             registry.ROOT.rmdir()
     hosts = sum(name != "hub" for name in spaces.values())
