@@ -31,7 +31,9 @@ class E2CError(Exception):
         text = f"{self.where}: {self.what}" if self.where else self.what
         if self.why:
             text = f"{text}: {self.why}"
-        return f"{text}. {self.hint}." if self.hint else f"{text}."
+        if not self.hint:
+            return f"{text}."
+        return f"{text}. {self.hint}{'' if self.hint.endswith('?') else '.'}"
 
 
 class ScenarioError(E2CError, ValueError):

@@ -16,10 +16,13 @@ import typer
 from e2c import __version__
 from e2c.cli import (
     check,
+    check_testbeds,
+    completion,
     db,
     deploy,
     edit,
     execute,
+    extend,
     finalize,
     init,
     inspect,
@@ -31,6 +34,9 @@ from e2c.cli import (
     release,
     render,
     schema,
+    ssh,
+    status,
+    variables,
     workflow,
 )
 from e2c.errors import E2CError
@@ -39,6 +45,7 @@ INTERRUPTED = 130
 TERMINATED = 143
 BROKEN_PIPE = 141
 OUR_FAULT = 70
+MUTED = "Without effect: what EnOSlib and Ansible print is never shown. Known so that command lines of E2Clab work."
 
 app = typer.Typer(
     name="e2clab",
@@ -68,33 +75,44 @@ def main_options(
     testbed: Annotated[
         str | None,
         typer.Option(
-            envvar="E2C_TESTBED", help="Play every testbed of the scenario on this one: `local` is a rehearsal."
+            envvar="E2C_TESTBED",
+            help="Play every testbed of the scenario on this one: `local` is a rehearsal.",
+            autocompletion=completion.rehearsals,
         ),
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", "-d", help="Show where an error came from.")] = False,
+    __: Annotated[bool, typer.Option("--mute_enoslib", "-e", hidden=True, help=MUTED)] = False,
+    ___: Annotated[bool, typer.Option("--mute_ansible", "-a", hidden=True, help=MUTED)] = False,
     _: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
     """Options that hold for every command."""
-    context.obj = render.Desk(testbed=testbed, quiet=quiet)
+    desk = context.ensure_object(render.Desk)
+    desk.testbed, desk.quiet, desk.debug = testbed, quiet, debug
+    variables.check(context.invoked_subcommand)
 
 
 for module in (
     init,
     edit,
     check,
+    check_testbeds,
     schema,
     deploy,
     layers_services,
     network,
     workflow,
     finalize,
+    extend,
     release,
+    status,
+    inspect,
+    ssh,
+    execute,
     query,
     db,
-    inspect,
-    execute,
     output,
     provenance,
 ):
@@ -110,12 +128,16 @@ def main() -> NoReturn:
     gc.set_threshold(100_000, 20, 20)  # starting makes many objects that stay; searching them took a tenth of the time
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _terminate)
-    sys.exit(_run())
-
-
-def _run() -> int:
+    desk = render.Desk()
     try:
-        result = app(standalone_mode=False)
+        sys.exit(_run(desk))
+    finally:
+        render.waiting.stop()
+
+
+def _run(desk: render.Desk) -> int:
+    try:
+        result = app(standalone_mode=False, obj=desk)
         if result == INTERRUPTED:  # Typer turns Ctrl-C into this value
             render.failure("interrupted")
         return result if isinstance(result, int) else 0
@@ -135,6 +157,8 @@ def _run() -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
     except E2CError as error:
+        if desk.debug:
+            render.trace(error)
         found = getattr(error, "problems", None)  # a ProblemsError, whose module would make every start slower
         if found:
             render.refused(found)
@@ -150,5 +174,7 @@ def _run() -> int:
         )
         return 1
     except Exception as error:  # noqa: BLE001 - whatever is left is a fault of this program, and must look like one
+        if desk.debug:
+            render.trace(error)
         render.our_fault(error)
         return OUR_FAULT

@@ -8,12 +8,15 @@ from typing import Annotated
 
 import typer
 
+from e2c.cli import completion
+
 ScenarioDir = Annotated[
     Path,
     typer.Argument(
         metavar="SCENARIO_DIR",
         exists=True,
         file_okay=False,
+        autocompletion=completion.folders,
         resolve_path=True,
         envvar="E2C_SCENARIO_DIR",
         help="Folder with layers_services.yaml, network.yaml and workflow.yaml.",
@@ -25,6 +28,7 @@ ArtifactsDir = Annotated[
         metavar="ARTIFACTS_DIR",
         exists=True,
         file_okay=False,
+        autocompletion=completion.folders,
         resolve_path=True,
         envvar="E2C_ARTIFACTS_DIR",
         help="Folder with your own files: applications, dataflow specification, data.",
@@ -36,6 +40,7 @@ ReadScenario = Annotated[
         metavar="SCENARIO_DIR",
         exists=True,
         file_okay=False,
+        autocompletion=completion.folders,
         envvar="E2C_SCENARIO_DIR",
         help="Folder with layers_services.yaml, network.yaml and workflow.yaml.",
     ),
@@ -47,13 +52,17 @@ ReadArtifacts = Annotated[
         metavar="[ARTIFACTS_DIR]",
         exists=True,
         file_okay=False,
+        autocompletion=completion.folders,
         envvar="E2C_ARTIFACTS_DIR",
         help="Folder with your own files: applications, dataflow specification, data.",
     ),
 ]
 Testbed = Annotated[
     str | None,
-    typer.Option(help="Play every testbed of the scenario on this one: `local` is a rehearsal."),
+    typer.Option(
+        help="Play every testbed of the scenario on this one: `local` is a rehearsal.",
+        autocompletion=completion.rehearsals,
+    ),
 ]
 Keep = Annotated[bool, typer.Option("--keep", help="Keep the hosts when something fails; release is the default.")]
 Limit = Annotated[

@@ -8,6 +8,7 @@ import typer
 
 from e2c.cli import render
 from e2c.cli.arguments import ArtifactsDir, Format, Keep, Limit, ScenarioDir, Testbed
+from e2c.cli.keeping import DestroyOnFail, wish
 
 
 def register(app: typer.Typer) -> None:
@@ -21,6 +22,7 @@ def deploy(
     artifacts_dir: ArtifactsDir,
     testbed: Testbed = None,
     keep: Keep = False,
+    destroy_on_fail: DestroyOnFail = False,
     destroy: Annotated[bool, typer.Option("--destroy", help="Release the hosts when all went well.")] = False,
     limit: Limit = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop; nothing is acquired.")] = False,
@@ -31,6 +33,10 @@ def deploy(
     Hosts are acquired, services started, links shaped and measured, the workflow prepared, launched and
     finalized. Background tasks of the workflow are waited for. Results lie in SCENARIO_DIR/<start time>/, whose
     path is printed last. The hosts are kept unless --destroy is given or something fails.
+
+    After a failure the hosts are released, except with --keep and where an earlier layers-services acquired them; on a
+    terminal you are asked. A deployment that was cut off is gone on with: what is done already, with the same scenario
+    and artifacts, is not done again.
     """
     from e2c.experiment import steps
     from e2c.experiment.lock import locked
@@ -40,12 +46,13 @@ def deploy(
     if dry_run:
         _show(steps.plan_only(scenario_dir, artifacts_dir, played_on, desk), output)
         return
+    wished = wish(keep=keep, destroy_on_fail=destroy_on_fail)
     with locked(scenario_dir):
         experiment = steps.deploy_all(
             scenario_dir,
             artifacts_dir,
             testbed=played_on,
-            keep=keep,
+            wish=wished,
             destroy_after=destroy,
             limit_s=limit,
             observe=desk,

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from e2c.cli import render
+from e2c.cli import completion, render
 from e2c.cli.arguments import Format, ScenarioDir
 
 
@@ -20,7 +20,11 @@ def execute(
     scenario_dir: ScenarioDir,
     selector: Annotated[
         str,
-        typer.Argument(metavar="SELECTOR", help="Hosts: a service key, layer, service or role, or a pattern of them."),
+        typer.Argument(
+            metavar="SELECTOR",
+            help="Hosts: a service key, layer, service or role, or a pattern of them.",
+            autocompletion=completion.selectors,
+        ),
     ],
     command: Annotated[list[str], typer.Argument(metavar="-- COMMAND...", help="Command and its arguments.")],
     timeout: Annotated[float, typer.Option(metavar="SECONDS", min=0, help="Time limit on each host.")] = 3600,
@@ -33,7 +37,7 @@ def execute(
     """
     from e2c.experiment import report
 
-    results = report.execute(scenario_dir, selector, command, timeout)
+    results = report.execute(scenario_dir, selector, command, timeout, render.note)
     if output is Format.json:
         render.data_json(
             [

@@ -8,6 +8,7 @@ import typer
 
 from e2c.cli import render
 from e2c.cli.arguments import Limit, ScenarioDir
+from e2c.cli.keeping import DestroyOnFail, wish
 
 
 def register(app: typer.Typer) -> None:
@@ -19,6 +20,7 @@ def finalize(
     context: typer.Context,
     scenario_dir: ScenarioDir,
     limit: Limit = None,
+    destroy_on_fail: DestroyOnFail = False,
     destroy: Annotated[bool, typer.Option("--destroy", help="Release the hosts when all is saved.")] = False,
 ) -> None:
     """Save the results, once background tasks have ended.
@@ -27,13 +29,15 @@ def finalize(
     provenance database is copied to provenance-data/ in the output folder, also when a task failed. It can be
     queried until `e2clab destroy`.
     """
-    from e2c.experiment import steps
+    from e2c.experiment import releasing, steps
+    from e2c.experiment.failure import guarded
     from e2c.experiment.lock import locked
 
     with locked(scenario_dir):
         desk: render.Desk = context.obj
         experiment = steps.take_up(scenario_dir, "finalize", desk)
-        steps.finalize(experiment, limit_s=limit)
+        with guarded(experiment, wish(destroy_on_fail=destroy_on_fail)):
+            steps.finalize(experiment, limit_s=limit)
         if destroy:
-            steps.destroy(scenario_dir, desk)
+            releasing.destroy(scenario_dir, desk).require(scenario_dir)
     render.data(str(experiment.folder))

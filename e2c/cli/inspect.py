@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Any
 
 import typer
@@ -21,7 +22,9 @@ def inspect(
 ) -> None:
     """Show hosts, links, services and phases done.
 
-    Services are asked for their health."""
+    Also boards, and reservations as they were last heard of; `e2clab status` asks the testbeds. Services are asked for
+    their health.
+    """
     from e2c.experiment import report
 
     parts = report.inspect(scenario_dir)
@@ -48,6 +51,18 @@ def _text(parts: dict[str, Any]) -> str:
         for host in parts["hosts"]
     ]
     sections.append(render.table(["host", "layer", "testbed", "IPv4", "IPv6", "roles"], hosts))
+    if parts["boards"]:
+        boards = [
+            (board["service"], board["layer"], board["testbed"], board["address"], board["archi"], board["image"])
+            for board in parts["boards"]
+        ]
+        sections.append(render.table(["board", "layer", "testbed", "name there", "archi", "firmware"], boards))
+    if parts["reservations"]:
+        reservations = [
+            (one["id"], one["provider"], one["site"], one["name"], one["state"], _moment(one["ends"]))
+            for one in parts["reservations"]
+        ]
+        sections.append(render.table(["reservation", "testbed", "site", "name", "state", "ends"], reservations))
     if parts["links"]:
         links = [
             (
@@ -77,3 +92,7 @@ def _text(parts: dict[str, Any]) -> str:
     phases = [(record["phase"], record["at"], record["seconds"]) for record in parts["phases"]]
     sections.append(render.table(["phase done", "at", "seconds"], phases))
     return "\n\n".join(sections)
+
+
+def _moment(seconds: float | None) -> str | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M:%S")

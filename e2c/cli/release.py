@@ -23,9 +23,10 @@ def destroy(
     """Release everything the scenario holds.
 
     Results in the output folders are kept. Works after a crash too, and twice: what the testbeds know is asked
-    beside the state file.
+    beside the state file. Exit code 1 if something may still be booked. A command that works on the scenario is not
+    disturbed: stop it first, and it releases what it holds itself.
     """
-    from e2c.experiment import steps
+    from e2c.experiment import releasing, steps
     from e2c.experiment.lock import locked
 
     desk: render.Desk = context.obj
@@ -33,8 +34,9 @@ def destroy(
         if network:
             steps.reset_links(steps.take_up(scenario_dir, "network", desk))
             return
-        freed = steps.destroy(scenario_dir, desk)
-    for clause in freed:
+        done = releasing.destroy(scenario_dir, desk)
+    for clause in done.freed:
         render.note(f"released {clause}")
-    if not freed:
+    done.require(scenario_dir)
+    if not done.freed:
         render.note("nothing to release")

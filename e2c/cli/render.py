@@ -9,17 +9,29 @@ import tempfile
 import time
 import traceback
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TextIO
+
+from e2c.cli.waiting import CLEAR_LINE, Waiting, lively
 
 if TYPE_CHECKING:
     from e2c.config.problems import Problem
     from e2c.experiment.events import Event
 
 RED, YELLOW, GREEN, DIM, BOLD, PLAIN = "\x1b[31m", "\x1b[33m", "\x1b[32m", "\x1b[2m", "\x1b[1m", "\x1b[0m"
-CLEAR_LINE = "\r\x1b[K"
 MOST_PROBLEMS = 100
 """Problems shown as text."""
+
+
+_began = time.monotonic()
+
+
+def _clock() -> str:
+    return f"{time.monotonic() - _began:7.1f}s"
+
+
+waiting = Waiting(_clock)
+"""The wait that is shown; all other output of this module ends it first."""
 
 
 def _coloured(stream: Any) -> bool:
@@ -30,8 +42,14 @@ def _paint(text: str, colour: str, stream: Any) -> str:
     return f"{colour}{text}{PLAIN}" if _coloured(stream) else text
 
 
+def _afresh() -> str:
+    """Begins a line on a terminal, whatever keys that were pressed have left there (``^C``)."""
+    return CLEAR_LINE if lively(sys.stderr) else ""
+
+
 def data(text: str) -> None:
     """Print a result on stdout."""
+    waiting.end()
     print(text, flush=True)
 
 
@@ -42,18 +60,30 @@ def data_json(value: Any) -> None:
 
 def note(text: str) -> None:
     """Tell something on stderr."""
+    waiting.end()
     print(text, file=sys.stderr, flush=True)
+
+
+def prompt(text: str) -> None:
+    """Write a question on stderr, without the end of the line."""
+    waiting.end()
+    print(text, file=sys.stderr, end="", flush=True)
 
 
 def failure(text: str) -> None:
     """Tell of a failure on stderr."""
-    clear = CLEAR_LINE if sys.stderr.isatty() else ""
     between = "\n" if "\n" in text else " "  # places and excerpts of several lines start at the margin
-    note(f"{clear}{_paint('e2clab: error:', RED, sys.stderr)}{between}{text}")
+    note(f"{_afresh()}{_paint('e2clab: error:', RED, sys.stderr)}{between}{text}")
+
+
+def warning(text: str) -> None:
+    """Tell on stderr of something that needs attention."""
+    note(_paint(f"warning: {text}", YELLOW, sys.stderr))
 
 
 def problems(found: Sequence[Problem], stream: TextIO) -> None:
     """Show problems of a scenario: sentence, key path and code, the offending line; errors first when they are many."""
+    waiting.end()
     shown = found
     if len(found) > MOST_PROBLEMS:
         by_weight = sorted(found, key=lambda problem: problem.severity != "error")
@@ -97,6 +127,11 @@ def refused(found: Sequence[Problem]) -> None:
     problems(found, sys.stderr)
 
 
+def trace(error: BaseException) -> None:
+    """Show on stderr where an error came from."""
+    note("".join(traceback.format_exception(error)).rstrip())
+
+
 def our_fault(error: BaseException) -> None:
     """Tell that this program itself failed, and where the details lie."""
     with tempfile.NamedTemporaryFile("w", prefix="e2clab-fault-", suffix=".log", delete=False) as file:
@@ -127,29 +162,21 @@ def _cell(value: Any) -> str:
 
 @dataclass
 class Desk:
-    """What the options before the command ask for, and the observer that shows progress on stderr.
-
-    On a terminal what is being waited for is one line that changes in place; elsewhere it is written
-    once per :attr:`repeat_s`, so that a log stays readable.
-    """
+    """What the options before the command ask for, and the observer that shows progress on stderr."""
 
     testbed: str | None = None
     quiet: bool = False
-    repeat_s: float = 15
-    began: float = field(default_factory=time.monotonic)
-    waited: tuple[str, float] = ("", 0.0)
+    debug: bool = False
 
     def __call__(self, event: Event) -> None:
         """Show one event."""
         if self.quiet and event.kind != "warning" and not event.failed:
             return
-        clock = f"{time.monotonic() - self.began:7.1f}s"
-        terminal = sys.stderr.isatty()
-        clear = CLEAR_LINE if terminal else ""
         if event.kind == "wait":
-            self._wait(event, clock, terminal)
+            waiting.show(event.phase, event.text)
             return
         if event.kind == "phase" and event.phase != "release":
+            waiting.end()
             return
         failed = event.failed and event.kind == "done"  # the reason comes last, once, as the command's error
         text = f"{event.phase:9} {'failed' if failed else event.text}"
@@ -161,15 +188,4 @@ class Desk:
             text = _paint(text, RED, sys.stderr)
         elif event.kind == "done":
             text = _paint(text, GREEN, sys.stderr)
-        note(f"{clear}{clock}  {text}")
-
-    def _wait(self, event: Event, clock: str, terminal: bool) -> None:
-        if terminal:
-            width = os.get_terminal_size(sys.stderr.fileno()).columns - 1
-            sys.stderr.write(f"{CLEAR_LINE}{f'{clock}  {event.phase:9} {event.text}'[:width]}")
-            sys.stderr.flush()
-            return
-        what, last = self.waited
-        if event.phase != what or time.monotonic() - last > self.repeat_s:
-            self.waited = (event.phase, time.monotonic())
-            note(f"{clock}  {event.phase:9} {event.text}")
+        note(f"{_afresh()}{_clock()}  {text}")

@@ -10,11 +10,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from e2c import plugins
 from e2c.config.load import NEEDS, examine_scenario
 from e2c.config.outline import outline
-from e2c.config.problems import Problem
+from e2c.config.problems import Problem, ProblemsError
 from e2c.config.scenario import Scenario
 from e2c.config.settings import read_settings
+from e2c.config.testbeds import TESTBEDS
+from e2c.environments import own
+from e2c.environments.base import SettingsError
 from e2c.errors import DataflowError
 from e2c.model.plan import Plan
 from e2c.plan import build
@@ -86,6 +90,7 @@ def _examine(
     read_in, problems = examine_scenario(scenario, artifacts, need=names, app_conf=app_conf)
     flows, wrong = _dataflows(read_in, problems)
     plan, unfit = build.examine(read_in, testbed=testbed, dataflows=flows)
+    unfit += _own_testbeds(read_in, plan)
     if read_in.layers_services is None and "layers_services" in read_in.documents:
         unfit = _against_outline(read_in)
     order = {document.file: place for place, document in enumerate(read_in.documents.values())}
@@ -112,6 +117,33 @@ def _against_outline(scenario: Scenario) -> list[Problem]:
         return []
     _, found = build.examine(replace(scenario, layers_services=known))
     return [problem for problem in found if problem.code.startswith("selector-")]
+
+
+@contextmanager
+def located(scenario: Scenario) -> Iterator[None]:
+    """Tell what a testbed finds wrong with its keys at their place in the file."""
+    try:
+        yield
+    except SettingsError as error:
+        raise ProblemsError(
+            scenario.problem("layers_services", ("environment", error.testbed, *way), "testbed", text, error.hint or "")
+            for way, text in error.places
+        ) from error
+
+
+def _own_testbeds(scenario: Scenario, plan: Plan | None) -> list[Problem]:
+    """What testbeds that others wrote say against their keys; runs the code of those that are to be used."""
+    used = {host.provider for host in plan.hosts} - set(TESTBEDS) if plan else set()
+    found = []
+    for name in sorted(used):
+        try:
+            for way, message in own.wrong_settings(name, plan.testbeds.get(name, {}) if plan else {}):
+                path = ("environment", name, *way)
+                found.append(scenario.problem("layers_services", path, "own-testbed", f"{name}: {message}"))
+        except plugins.PluginError as error:
+            text = f"{name} cannot be used: {str(error).rstrip('.')}"
+            found.append(scenario.problem("layers_services", ("environment", name), "own-testbed", text, key=True))
+    return found
 
 
 def _dataflows(scenario: Scenario, problems: Sequence[Problem]) -> tuple[Sequence[dict[str, Any]], list[Problem]]:

@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from e2c import plugins
 from e2c.config.scenario import Scenario
 from e2c.errors import RemoteError, StateError, TestbedError
 from e2c.experiment import folder as folders
-from e2c.experiment import results
+from e2c.experiment import reservations, results
 from e2c.experiment import state as states
-from e2c.experiment.check import examine
-from e2c.experiment.events import Event, Observer
-from e2c.experiment.experiment import Experiment, find, orphans, provider, release
+from e2c.experiment.acquisition import acquire, connect
+from e2c.experiment.check import examine, located
+from e2c.experiment.events import Event, Observer, steady
+from e2c.experiment.experiment import Experiment, find, provider
+from e2c.experiment.failure import OnFailure, guarded
 from e2c.experiment.log import attach
+from e2c.experiment.releasing import leave, orphans, release, where_they_are
 from e2c.experiment.state import State
 from e2c.model.host import Board, Host
 from e2c.model.plan import Plan
 from e2c.plan import build
 from e2c.provenance.serving import libmonetdb
-from e2c.remote import shell
 from e2c.services import provenance
-
-FACTS = 'printf \'%s\\n\' "$(uname -sr)" "$(nproc)" "$(awk \'/MemTotal/ {print $2}\' /proc/meminfo)"'
 
 
 def read(
@@ -49,7 +47,7 @@ def unprovided(plan: Plan) -> list[str]:
     return sorted({host.provider for host in plan.hosts} - set(plugins.names(plugins.ENVIRONMENTS)))
 
 
-def preflight(plan: Plan) -> None:
+def preflight(plan: Plan, observe: Observer) -> None:
     """Refuse before anything is acquired what could not work afterwards.
 
     Raises:
@@ -64,6 +62,7 @@ def preflight(plan: Plan) -> None:
             hint="Rehearse the scenario on this machine with --testbed local",
         )
     for name in sorted({host.provider for host in plan.hosts}):
+        observe(Event("wait", "check", f"whether {name} can be used"))
         provider(name).check(plan.testbeds.get(name, {}))
     if plan.provenance is not None:
         libmonetdb.locate()
@@ -74,60 +73,60 @@ def deploy(
     artifacts: Path,
     *,
     testbed: str | None,
-    keep: bool,
+    wish: OnFailure,
     command: str,
     observe: Observer,
 ) -> Experiment:
-    """Acquire the hosts of a scenario and start its services.
+    """Acquire the hosts of a scenario and start its services; a deployment that was cut off is gone on with.
 
     Args:
         scenario, artifacts: absolute folders.
         testbed: play every declared testbed on this one.
-        keep: do not release when a later step fails.
+        wish: what becomes of the hosts when a step fails.
         command: the command that asks, which decides what files must be there.
         observe: receives the events.
 
     Raises:
         StateError: something else is deployed already.
-        E2CError: whatever failed; what this call acquired was released, unless ``keep``.
+        E2CError: whatever failed; what this call acquired was released, unless it was to be kept.
     """
+    observe = steady(observe)
     read_in, plan = read(scenario, artifacts, command, observe, testbed)
     observe(Event("step", "check", summary(plan)))
-    preflight(plan)
-    earlier = _earlier(scenario, plan, observe)
-    if earlier is not None:
-        return earlier
-    experiment = _new(scenario, artifacts, plan, testbed, observe)
-    try:
-        _acquire(experiment)
-        _connect(experiment)
-        _serve(experiment)
-    except BaseException:
-        undo(experiment, keep)
-        raise
-    results.write_layers(
-        experiment.folder,
-        [layer.name for layer in read_in.layers_services.layers] if read_in.layers_services else [],
-        experiment.state.hosts,
-        experiment.state.services,
-    )
+    with located(read_in):
+        preflight(plan, observe)
+    experiment = _taken_up(scenario, plan, observe) or _new(scenario, plan, testbed, observe)
+    # whoever deploys anew what `deploy` deployed is still at that; what a single step deployed is the user's to keep
+    experiment.adopted = experiment.state.done("serve") and not command == experiment.state.command == "deploy"
+    with guarded(experiment, wish):
+        if not experiment.adopted:
+            experiment.update(artifacts=str(artifacts), command=command)
+        _bring_up(experiment)
+        layers = [layer.name for layer in read_in.layers_services.layers] if read_in.layers_services else []
+        machines: tuple[Host | Board, ...] = (*experiment.state.hosts, *experiment.state.boards)
+        results.write_layers(experiment.folder, layers, machines, experiment.state.services)
+    reservations.tell(experiment, always=True)
     return experiment
 
 
-def undo(experiment: Experiment, keep: bool) -> None:
-    """After a failure: release what this run acquired, or say how to. Never hides the failure behind one of its own."""
-    later = f"free it with: e2clab destroy {experiment.scenario}"
-    if keep or experiment.adopted:
-        reason = "kept as asked" if keep else "kept, because an earlier command deployed it"
-        experiment.observe(Event("warning", "release", f"{reason}; {later}"))
-        return
-    experiment.observe(Event("phase", "release", "begins, because of the failure"))
-    shell.close(experiment.state.hosts)
-    try:
-        release(experiment.state.claims, experiment.observe)
-        experiment.update(released=True)
-    except StateError as error:
-        experiment.observe(Event("warning", "release", f"{error} Then {later}", failed=True))
+def _bring_up(experiment: Experiment) -> None:
+    """Acquire, connect, serve: what of it is not done yet. Whether the hosts answer is looked at every time."""
+    answer = False
+    if experiment.state.done("acquire"):
+        try:
+            connect(experiment)
+            answer = True
+        except RemoteError as error:
+            if experiment.state.done("serve"):
+                raise
+            experiment.progress("acquire")(f"once more, because {error}")
+            leave(experiment.state, experiment.observe)
+    if not answer:
+        experiment.forget()
+        acquire(experiment)
+        connect(experiment)
+    if not experiment.state.done("serve"):
+        _serve(experiment)
 
 
 def summary(plan: Plan) -> str:
@@ -140,42 +139,68 @@ def summary(plan: Plan) -> str:
     return f"{', '.join(parts)} on {declared}"
 
 
-def _earlier(scenario: Path, plan: Plan, observe: Observer) -> Experiment | None:
-    """The same experiment, when it is deployed already; remains of one that was cut off are released."""
+def _taken_up(scenario: Path, plan: Plan, observe: Observer) -> Experiment | None:
+    """The experiment of this scenario that is deployed, or was cut off, if this plan is the one it is made from.
+
+    What a lost or outdated one holds is released.
+
+    Raises:
+        StateError: another plan is deployed; or what must be released first cannot be.
+    """
     try:
         experiment = find(scenario, observe)
     except StateError as error:
         observe(Event("warning", "acquire", str(error)))
         experiment = None
     if experiment is None or experiment.state.released:
-        # a state that is damaged or gone must not hide what it held
-        for clause in release(orphans(scenario), observe):
-            observe(Event("step", "acquire", f"released what a lost experiment held: {clause}"))
+        _release_lost(scenario, plan, observe)
         return None
-    if not experiment.state.done("serve"):
-        observe(Event("step", "acquire", f"releasing what the cut-off deployment {experiment.state.experiment} left"))
-        shell.close(experiment.state.hosts)
-        release(experiment.state.claims, observe)
+    attach(experiment)
+    state, old = experiment.state, experiment.plan
+    same = old.hosts == plan.hosts and old.provenance == plan.provenance
+    if state.done("serve"):
+        if not same:
+            raise StateError(
+                "another plan of this scenario is deployed",
+                where=str(experiment.folder),
+                hint=f"Release it first: e2clab destroy {scenario}",
+            )
+        experiment.progress("acquire")(f"deployed already as {state.experiment}: nothing to do")
+    elif not same or (old.testbeds, old.job_name, old.walltime_s) != (plan.testbeds, plan.job_name, plan.walltime_s):
+        step = experiment.progress("acquire")
+        step(f"the scenario was changed since {state.experiment} was cut off, so what that holds is released first")
+        leave(state, experiment.observe)
+        done = release(where_they_are(state), experiment.observe)
+        done.require(scenario)
+        for clause in done.freed:
+            step(f"released {clause}")
         experiment.update(released=True)
         return None
-    if experiment.plan.hosts == plan.hosts and experiment.plan.provenance == plan.provenance:
-        observe(Event("step", "acquire", f"deployed already as {experiment.state.experiment}: nothing to do"))
-        attach(experiment)
-        experiment.adopted = True
-        return experiment
-    raise StateError(
-        "another plan of this scenario is deployed",
-        where=str(experiment.folder),
-        hint=f"Release it first: e2clab destroy {scenario}",
-    )
+    else:
+        cut = f" in phase {state.begun}" if state.begun else ""
+        experiment.progress("acquire")(f"going on with {state.experiment}, which was cut off{cut}")
+    experiment.cut_off = state.begun
+    experiment.use_plan(plan)
+    return experiment
 
 
-def _new(scenario: Path, artifacts: Path, plan: Plan, testbed: str | None, observe: Observer) -> Experiment:
+def _release_lost(scenario: Path, plan: Plan, observe: Observer) -> None:
+    """Release what testbeds of the plan hold for this scenario although no state tells of it."""
+    claims, silent = orphans(scenario, sorted({host.provider for host in plan.hosts}))
+    for name, reason in silent.items():
+        text = f"{name} could not be asked whether an earlier deployment still holds something: {reason}"
+        observe(Event("warning", "acquire", text))
+    done = release(claims, observe)
+    for clause in done.freed:
+        observe(Event("step", "acquire", f"released what a lost experiment held: {clause}"))
+    done.require(scenario)
+
+
+def _new(scenario: Path, plan: Plan, testbed: str | None, observe: Observer) -> Experiment:
     folder = folders.create(scenario, datetime.now())
     state = State(
         experiment=folder.name,
         scenario=str(scenario),
-        artifacts=str(artifacts),
         testbed=testbed,
         plan_digest=plan.digest(),
     )
@@ -188,54 +213,6 @@ def _new(scenario: Path, artifacts: Path, plan: Plan, testbed: str | None, obser
     experiment = Experiment(folder, state, plan, observe)
     attach(experiment)
     return experiment
-
-
-def _acquire(experiment: Experiment) -> None:
-    plan = experiment.plan
-    with experiment.phase("acquire") as changes:
-        hosts: dict[str, Host] = {}
-        boards: dict[str, Board] = {}
-        watch = experiment.watch("acquire")
-        for name in sorted({host.provider for host in plan.hosts}):
-            adapter = provider(name)
-            claim = adapter.claim(
-                experiment=identity(experiment.state),
-                scenario=experiment.state.scenario,
-                job_name=plan.job_name,
-                walltime_s=plan.walltime_s,
-                settings=plan.testbeds.get(name, {}),
-            )
-            if plan.links:  # the provider can prepare what shaping takes while it builds hosts
-                netem = plan.testbeds.get(name, {}).get("netem", "auto")
-                claim = claim.model_copy(update={"resources": {**claim.resources, "netem": netem}})
-            experiment.update(claims=(*experiment.state.claims, claim))
-            wanted = [host for host in plan.hosts if host.provider == name]
-            given = adapter.acquire(claim, wanted, watch)
-            hosts |= {host.key: host for host in given.hosts}
-            boards |= {board.key: board for board in given.boards}
-        changes["hosts"] = tuple(hosts[host.key] for host in plan.hosts if host.key in hosts)
-        changes["boards"] = tuple(boards[host.key] for host in plan.hosts if host.key in boards)
-
-
-def identity(state: State) -> str:
-    """Name of the experiment that is unique on this controller, where scenarios may start in the same second."""
-    return f"{state.experiment}-{hashlib.sha256(state.scenario.encode()).hexdigest()[:12]}"
-
-
-def _connect(experiment: Experiment) -> None:
-    with experiment.phase("connect") as changes:
-        answers = shell.run_all(experiment.state.hosts, FACTS, timeout_s=60)
-        shell.require(answers, "ssh", hint="Check that the machine is up and accepts the key")
-        facts = {key: _facts(answer.stdout) for key, answer in answers.items()}
-        experiment.progress("connect")(f"{len(facts)} hosts answer")
-        if len(facts) != len(experiment.state.hosts):
-            raise RemoteError(f"{len(facts)} of {len(experiment.state.hosts)} hosts answer")
-        changes["facts"] = facts
-
-
-def _facts(text: str) -> dict[str, Any]:
-    kernel, cores, memory = text.strip().splitlines()[:3]
-    return {"kernel": kernel, "cores": int(cores), "memory_kib": int(memory)}
 
 
 def _serve(experiment: Experiment) -> None:

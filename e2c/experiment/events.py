@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -44,3 +45,13 @@ class Hub:
     def __call__(self, event: Event) -> None:
         for observer in self.observers:
             observer(event)
+
+
+def steady(observe: Observer) -> Observer:
+    """The observer, whose own troubles stop nothing: a closed terminal or a broken pipe must not leave hosts behind."""
+
+    def tell(event: Event) -> None:
+        with contextlib.suppress(OSError, ValueError):  # ValueError: the stream is closed
+            observe(event)
+
+    return tell

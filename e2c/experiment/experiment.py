@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from e2c import plugins
-from e2c.environments.base import Claim, Provider, Watch
+from e2c.environments import own
+from e2c.environments.base import Provider, Watch
 from e2c.errors import StateError
 from e2c.experiment import folder as folders
 from e2c.experiment import state as states
-from e2c.experiment.events import Event, Observer
-from e2c.experiment.interrupts import held_off
+from e2c.experiment.events import Event, Observer, steady
+from e2c.experiment.inputs import digest
 from e2c.experiment.state import State
 from e2c.model.host import Host
 from e2c.model.plan import Plan
@@ -30,15 +31,17 @@ class Experiment:
         folder: its output folder.
         plan: what is deployed.
         observe: receives the events.
-        adopted: an earlier command deployed it, so a failure of this one must not release it.
+        adopted: an earlier command deployed it, so a failure of this one need not release it.
+        cut_off: phase in which an earlier command ended without a word, or failed, when this one took it up.
     """
 
     def __init__(self, folder: Path, state: State, plan: Plan, observe: Observer) -> None:
         self.folder = folder
         self.state = state
         self.plan = plan
-        self.observe = observe
+        self.observe = steady(observe)
         self.adopted = False
+        self.cut_off: str | None = None
 
     @property
     def scenario(self) -> Path:
@@ -62,6 +65,29 @@ class Experiment:
             states.save_plan(self.folder, plan)
             self.update(plan_digest=plan.digest())
 
+    def digest(self, phase: str) -> str:
+        """Digest of what a phase would be made from now."""
+        return digest(phase, self.plan, Path(self.state.artifacts) if self.state.artifacts else None)
+
+    def fulfilled(self, phase: str) -> bool:
+        """The phase has ended well, and what it was made from is still the same."""
+        last = next((record for record in reversed(self.state.phases) if record.phase == phase), None)
+        return last is not None and last.inputs == self.digest(phase)
+
+    def forget(self) -> None:
+        """Other hosts are going to be acquired: nothing that was done on the earlier ones counts."""
+        self.update(
+            phases=(),
+            reservations=(),
+            hosts=(),
+            boards=(),
+            facts={},
+            services=(),
+            background=(),
+            links=(),
+            netem=None,
+        )
+
     def progress(self, phase: str) -> Any:
         """A function that turns clauses into events of a phase."""
         return lambda text: self.observe(Event("step", phase, text))
@@ -81,27 +107,29 @@ class Experiment:
         """Run a phase; when it ends well, remember it with the changes of state put into the mapping."""
         self.observe(Event("phase", name, "begins"))
         began = time.monotonic()
+        inputs = self.digest(name)
         changes: dict[str, Any] = {}
         try:
+            self.update(begun=name)
             yield changes
         except BaseException as error:
             reason = str(error).splitlines()[0] if isinstance(error, Exception) and str(error) else "interrupted"
             self.observe(Event("done", name, reason, failed=True, seconds=time.monotonic() - began))
             raise
         seconds = time.monotonic() - began
-        self.state = self.state.after(name, seconds, **changes)
+        self.state = self.state.after(name, seconds, inputs, **changes)
         states.save(self.folder, self.state)
         self.observe(Event("done", name, "done", seconds=seconds))
 
 
 def provider(name: str) -> Provider:
     """The installed provider of that name."""
-    made: Provider = plugins.load(plugins.ENVIRONMENTS, name)()
-    return made
+    return own.provider(name)
 
 
 def find(scenario: Path, observe: Observer) -> Experiment | None:
     """The newest experiment of a scenario, living or released; ``None`` where there never was one."""
+    plugins.look_in(scenario)
     folder = folders.latest(scenario)
     if folder is None:
         return None
@@ -129,31 +157,7 @@ def living(scenario: Path, observe: Observer) -> Experiment:
         raise StateError(
             "the deployment was cut off before its services ran",
             where=str(experiment.folder),
-            hint=f"Free what it holds with `e2clab destroy {scenario}`, then deploy again",
+            hint=f"Go on with `e2clab layers-services {scenario} {experiment.state.artifacts or 'ARTIFACTS_DIR'}`, "
+            f"or free what it holds with `e2clab destroy {scenario}`",
         )
     return experiment
-
-
-def orphans(scenario: Path) -> tuple[Claim, ...]:
-    """Claims that the testbeds themselves know for a scenario, whatever its state files say."""
-    names = plugins.names(plugins.ENVIRONMENTS)
-    return tuple(claim for name in names for claim in provider(name).find(str(scenario)))
-
-
-def release(claims: tuple[Claim, ...], observe: Observer) -> list[str]:
-    """Free the claims, all of them even when one fails; returns what was freed.
-
-    Raises:
-        StateError: one or more could not be freed; all others were.
-    """
-    freed: list[str] = []
-    failures: list[str] = []
-    with held_off(lambda text: observe(Event("warning", "release", text))):
-        for claim in claims:
-            try:
-                freed += provider(claim.provider).release(claim, lambda text: observe(Event("step", "release", text)))
-            except Exception as error:  # noqa: BLE001 - whatever goes wrong with one, the others must be freed
-                failures.append(f"{claim.provider}: {error}")
-    if failures:
-        raise StateError("not everything could be released", why="; ".join(failures), hint="Repeat `e2clab destroy`")
-    return freed

@@ -4,11 +4,26 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
+from typing import NamedTuple
 
+from e2c import plugins
 from e2c.errors import BusyError, StateError
+
+
+class Holder(NamedTuple):
+    """A process that holds a scenario: its id, command line and start."""
+
+    pid: int
+    command: str
+    since: datetime
+
+    def __str__(self) -> str:
+        return f"process {self.pid} since {self.since:%H:%M:%S}: {self.command}"
 
 
 @contextmanager
@@ -25,6 +40,7 @@ def locked(scenario: Path) -> Iterator[None]:
         descriptor = os.open(scenario, os.O_RDONLY | os.O_DIRECTORY)
     except OSError as error:
         raise StateError("no such scenario folder", where=str(scenario), why=error.strerror) from error
+    plugins.look_in(scenario)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -32,23 +48,31 @@ def locked(scenario: Path) -> Iterator[None]:
             raise BusyError(
                 "another command works on this scenario",
                 where=str(scenario),
-                why=holder(descriptor),
-                hint="Wait until it ends, or stop it",
+                why=str(holder(descriptor) or "") or None,
+                hint="Wait until it ends, or stop it with Ctrl-C or `kill`: it then releases what it acquired itself",
             ) from None
         yield
     finally:
         os.close(descriptor)
 
 
-def holder(descriptor: int) -> str | None:
-    """Process id and command line of whoever holds the lock, as far as the kernel tells."""
+def holder(descriptor: int) -> Holder | None:
+    """Whoever holds the lock on an open folder, as far as the kernel tells."""
     inode = os.fstat(descriptor).st_ino
     for line in Path("/proc/locks").read_text().splitlines():
         fields = line.split()  # 1: FLOCK ADVISORY WRITE 1234 fd:00:5678 0 EOF
         if len(fields) > 5 and fields[1] == "FLOCK" and fields[5].endswith(f":{inode}"):
             try:
                 command = Path("/proc", fields[4], "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                return Holder(int(fields[4]), command.strip(), _start(int(fields[4])))
             except OSError:
                 continue
-            return f"process {fields[4]}: {command.strip()}"
     return None
+
+
+def _start(pid: int) -> datetime:
+    """When a process began, see proc(5): field 22 of its ``stat`` counts clock ticks since boot."""
+    text = Path(f"/proc/{pid}/stat").read_text()
+    ticks = int(text[text.rindex(")") + 2 :].split()[19])
+    uptime = float(Path("/proc/uptime").read_text().split()[0])
+    return datetime.fromtimestamp(time.time() - uptime + ticks / os.sysconf("SC_CLK_TCK"))

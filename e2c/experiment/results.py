@@ -13,7 +13,7 @@ import yaml
 
 from e2c import __version__
 from e2c.experiment.state import State, now, write_whole
-from e2c.model.host import Host
+from e2c.model.host import Board, Host
 from e2c.model.service import ServiceRecord
 
 LAYERS_FILE = "layers_services-validate.yaml"
@@ -25,7 +25,9 @@ HEADER = """\
 """
 
 
-def write_layers(folder: Path, layers: Iterable[str], hosts: Sequence[Host], services: Sequence[ServiceRecord]) -> None:
+def write_layers(
+    folder: Path, layers: Iterable[str], hosts: Sequence[Host | Board], services: Sequence[ServiceRecord]
+) -> None:
     """Write ``layers_services-validate.yaml``: service keys and addresses per layer, services in the header."""
     header = HEADER
     for service in services:
@@ -34,7 +36,9 @@ def write_layers(folder: Path, layers: Iterable[str], hosts: Sequence[Host], ser
     write_whole(folder / LAYERS_FILE, header + yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
 
 
-def _addresses(host: Host) -> list[str]:
+def _addresses(host: Host | Board) -> list[str]:
+    if isinstance(host, Board):
+        return [host.address]
     return [address for address in (host.addresses.v4, host.addresses.v6) if address] or [host.address]
 
 

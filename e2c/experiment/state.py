@@ -25,11 +25,19 @@ PLAN_FILE = "plan.json"
 
 
 class PhaseRecord(Frozen):
-    """A phase that ended well: its name, when it ended (UTC, ISO 8601) and how long it took in seconds."""
+    """A phase that ended well.
+
+    Attributes:
+        phase: its name.
+        at: when it ended (UTC, ISO 8601).
+        seconds: how long it took.
+        inputs: digest of what it was made from; a phase whose inputs have changed is not done any more.
+    """
 
     phase: str
     at: str
     seconds: float
+    inputs: str = ""
 
 
 class BackgroundTask(Frozen):
@@ -62,11 +70,13 @@ class State(Frozen):
         experiment: identity, the name of the output folder.
         scenario, artifacts: absolute paths.
         testbed: the testbed that plays all others (``--testbed``), if any.
+        command: the command that acquires the hosts: ``deploy`` or ``layers-services``.
         plan_digest: digest of ``plan.json``.
         claims: what is or is about to be acquired, written before acquisition begins.
         reservations: what holds machines of testbeds, as last heard.
         hosts, boards: what was acquired; facts: what each host said of itself, by service key.
         services, phases, background, netem, links: what was done since.
+        begun: the phase that was begun and has not ended well, if any.
         released: everything was freed; nothing more can be done with the experiment.
     """
 
@@ -75,6 +85,7 @@ class State(Frozen):
     scenario: str
     artifacts: str | None = None
     testbed: str | None = None
+    command: str = ""
     plan_digest: str
     claims: tuple[Claim, ...] = ()
     reservations: tuple[Reservation, ...] = ()
@@ -83,6 +94,7 @@ class State(Frozen):
     facts: dict[str, dict[str, Any]] = {}
     services: tuple[ServiceRecord, ...] = ()
     phases: tuple[PhaseRecord, ...] = ()
+    begun: str | None = None
     background: tuple[BackgroundTask, ...] = ()
     netem: str | None = None
     links: tuple[dict[str, Any], ...] = ()
@@ -92,10 +104,10 @@ class State(Frozen):
         """The phase has ended well at least once."""
         return any(record.phase == phase for record in self.phases)
 
-    def after(self, phase: str, seconds: float, **changes: Any) -> State:
+    def after(self, phase: str, seconds: float, inputs: str = "", **changes: Any) -> State:
         """The state after a phase ended, with other changes made in it."""
-        record = PhaseRecord(phase=phase, at=now(), seconds=round(seconds, 3))
-        return self.model_copy(update={**changes, "phases": (*self.phases, record)})
+        record = PhaseRecord(phase=phase, at=now(), seconds=round(seconds, 3), inputs=inputs)
+        return self.model_copy(update={**changes, "phases": (*self.phases, record), "begun": None})
 
     def host(self, key: str) -> Host:
         """The acquired host of that key.
@@ -169,6 +181,15 @@ def load(folder: Path) -> State:
         raise StateError("cannot be read", where=str(path), why=reason, hint=hint) from error
 
 
+def salvage(folder: Path) -> tuple[Claim, ...]:
+    """The claims in a state that :func:`load` refuses, where they can be read: all that releasing needs."""
+    try:
+        raw = json.loads((folder / STATE_FILE).read_text(encoding="utf-8"))
+        return tuple(Claim.model_validate(claim) for claim in raw["claims"])
+    except (OSError, ValueError, LookupError, TypeError):  # ValidationError is a ValueError
+        return ()
+
+
 def load_plan(folder: Path) -> Plan:
     """Read the plan of an experiment.
 
@@ -183,5 +204,5 @@ def load_plan(folder: Path) -> Plan:
             "cannot be read",
             where=str(path),
             why=str(error),
-            hint=f"Deploy again after `e2clab destroy {folder.parent}`",
+            hint=f"`e2clab destroy {folder.parent}` frees what it holds without it; then deploy again",
         ) from error

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from e2c.config.load import read_scenario
 from e2c.emulation import apply, constraint, measure
 from e2c.errors import E2CError, StateError
-from e2c.experiment import results, work
+from e2c.experiment import reservations, work
 from e2c.experiment.check import files
-from e2c.experiment.deployment import deploy, read, undo, unprovided
+from e2c.experiment.deployment import deploy, read, unprovided
 from e2c.experiment.events import Event, Observer
-from e2c.experiment.experiment import Experiment, find, living, orphans, provider, release
+from e2c.experiment.experiment import Experiment, living, provider
+from e2c.experiment.failure import OnFailure, guarded
 from e2c.experiment.log import attach
+from e2c.experiment.releasing import destroy
+from e2c.experiment.saving import back_up
 from e2c.model.plan import Plan, Stage
 from e2c.plan.build import build
-from e2c.remote import playbook, shell
 from e2c.remote.results import TaskResult
 from e2c.services import provenance
 
-DRAIN_S = 120
-SCENARIO_FILES = ("layers_services", "network", "workflow", "workflow_env")
+WorkPhase = Literal["emulate", "prepare", "launch", "finalize"]
+WORK: tuple[WorkPhase, ...] = ("emulate", "prepare", "launch", "finalize")
+"""What ``deploy`` does once the services run."""
 
 
 def take_up(scenario: Path, command: str, observe: Observer) -> Experiment:
@@ -44,6 +47,8 @@ def take_up(scenario: Path, command: str, observe: Observer) -> Experiment:
             hint=f"Release it first (`e2clab destroy {scenario}`) or undo the change",
         )
     experiment.use_plan(plan)
+    experiment.adopted = True
+    reservations.tell(experiment)
     return experiment
 
 
@@ -149,103 +154,58 @@ def finalize(experiment: Experiment, *, limit_s: float | None) -> None:
         raise failure
 
 
-def back_up(experiment: Experiment) -> None:
-    """Copy the provenance database into the output folder and write the manifest."""
-    plan = experiment.plan.provenance
-    try:
-        with experiment.phase("backup"):
-            for service in experiment.state.services:
-                if service.name == "provenance":
-                    provenance.backup(
-                        experiment.hosts[service.host],
-                        experiment.folder / "provenance-data",
-                        DRAIN_S,
-                        experiment.progress("backup"),
-                        [experiment.hosts[key] for key in plan.agents] if plan is not None else (),
-                    )
-    finally:
-        results.write_manifest(experiment.folder, experiment.state, _inputs(experiment))
-
-
-def _inputs(experiment: Experiment) -> dict[str, Path]:
-    """Files that decide the experiment, by a name that does not depend on where they lie."""
-    names = [f"{name}{end}" for name in SCENARIO_FILES for end in (".yaml", ".yml")]
-    files = {name: experiment.scenario / name for name in names}
-    artifacts = Path(experiment.state.artifacts or experiment.scenario)
-    if artifacts != experiment.scenario:
-        files |= {f"artifacts/{path.relative_to(artifacts)}": path for path in sorted(artifacts.rglob("*"))}
-    return {name: path for name, path in files.items() if path.is_file()}
-
-
 def deploy_all(
     scenario: Path,
     artifacts: Path,
     *,
     testbed: str | None,
-    keep: bool,
+    wish: OnFailure,
     destroy_after: bool,
     limit_s: float | None,
     observe: Observer,
 ) -> Experiment:
     """The whole life of an experiment but its release: deploy, emulate, prepare, launch, finalize.
 
-    After a failure, what can be saved is backed up, and what this call acquired is released unless ``keep``.
+    What is done already with the same scenario and artifacts is not done again, up to the first phase that is not.
+    After a failure, what can be saved is backed up, and what this call acquired is released unless it is to be kept.
+
+    Raises:
+        StateError: everything was done already.
     """
-    experiment = deploy(scenario, artifacts, testbed=testbed, keep=keep, command="deploy", observe=observe)
-    if experiment.state.done("emulate") or experiment.state.done("prepare"):
+    experiment = deploy(scenario, artifacts, testbed=testbed, wish=wish, command="deploy", observe=observe)
+    left = _left(experiment)
+    if not left and not destroy_after:
         raise StateError(
-            "the experiment is deployed already and was worked with",
+            "the experiment was run already, and its hosts are kept",
             where=str(experiment.folder),
             hint=f"Go on with single steps, or release it first: e2clab destroy {scenario}",
         )
-    try:
-        emulate(experiment)
-        run_stage(experiment, "prepare")
-        run_stage(experiment, "launch")
-        finalize(experiment, limit_s=limit_s)
-    except BaseException:
-        try:
-            if not experiment.state.done("backup"):
-                _rescue(experiment)
-        finally:  # also when the rescue itself is interrupted
-            undo(experiment, keep)
-        raise
+    with guarded(experiment, wish):
+        for phase in left:
+            if phase == "emulate":
+                emulate(experiment)
+            elif phase == "finalize":
+                finalize(experiment, limit_s=limit_s)
+            else:
+                if experiment.cut_off == phase:
+                    text = f"{phase} did not end well; it runs again from its beginning, beside what it left running"
+                    experiment.observe(Event("warning", phase, text))
+                run_stage(experiment, phase)
     if destroy_after:
-        destroy(scenario, observe)
+        destroy(scenario, observe).require(scenario)
+    else:
+        reservations.tell(experiment, always=True)
     return experiment
 
 
-def _rescue(experiment: Experiment) -> None:
-    """After a failure: save what can be saved; a second failure is told, not raised over the first."""
-    try:
-        back_up(experiment)
-    except E2CError as error:
-        experiment.observe(Event("warning", "backup", str(error)))
-
-
-def destroy(scenario: Path, observe: Observer) -> list[str]:
-    """Release whatever a scenario holds, by its state and by what the testbeds themselves know.
-
-    Returns:
-        What was freed, one clause each; empty when there was nothing.
-
-    Raises:
-        StateError: something could not be freed.
-    """
-    freed: list[str] = []
-    try:
-        experiment = find(scenario, observe)
-    except StateError as error:
-        observe(Event("warning", "release", f"{error} The testbeds are asked instead."))
-        experiment = None
-    if experiment is not None and not experiment.state.released:
-        attach(experiment)
-        with experiment.phase("release") as changes:
-            playbook.clear(experiment.folder)
-            shell.close(experiment.state.hosts)
-            freed += release(experiment.state.claims, experiment.observe)
-            changes["released"] = True
-    return freed + release(orphans(scenario), observe)
+def _left(experiment: Experiment) -> tuple[WorkPhase, ...]:
+    """Phases of the work that are still to be done: the first that is not fulfilled, and all after it."""
+    for place, phase in enumerate(WORK):
+        done = experiment.fulfilled(phase) and (phase != "finalize" or experiment.state.done("backup"))
+        if not done:
+            return WORK[place:]
+        experiment.progress(phase)("done already")
+    return ()
 
 
 def reset_links(experiment: Experiment) -> None:

@@ -213,7 +213,6 @@ def wait(
     current = {(task.host, task.job): task for task in tasks}
     deadline = None if limit_s is None else time.monotonic() + limit_s
     pause = threading.Event()
-    began = time.monotonic()
     while waiting := {key: task for key, task in current.items() if not task.ended}:
         for key, state in background.look(hosts, waiting).items():
             task = waiting[key]
@@ -229,8 +228,7 @@ def wait(
         if not waiting or (deadline is not None and time.monotonic() > deadline):
             break
         names = ", ".join(sorted({f"{task.host} ({task.task})" for task in waiting.values()}))
-        seconds = time.monotonic() - began
-        observe(Event("wait", "launch", f"waiting {seconds:.0f} s for background tasks: {names}"))
+        observe(Event("wait", "launch", f"background tasks run: {names}"))
         pause.wait(POLL_S)
     return tuple(current.values())
 

@@ -160,10 +160,15 @@ def test_other_commands_refuse_by_the_same_check_and_leave_nothing(scenario: Pat
 
 
 def test_a_plan_says_why_and_which_testbeds_are_not_provided(scenario: Path) -> None:
+    edit(scenario, "layers_services.yaml", "iotlab:", "chameleoncloud: {}\n  iotlab:")
+    old = "environment: iotlab\n    cluster: grenoble\n    archi: a8:at86rf231"
+    edit(scenario, "layers_services.yaml", old, "environment: chameleoncloud")
+
     done = e2clab("deploy", scenario, scenario / "artifacts", "--dry-run")
 
-    assert done.returncode == 0
-    assert "g5k is not provided yet by this version" in done.stderr
+    assert done.returncode == 0, done.stderr
+    assert "chameleoncloud is not provided yet by this version" in done.stderr
+    assert "g5k is not provided" not in done.stderr
     for host in json.loads(e2clab("deploy", scenario, scenario / "artifacts", "--dry-run", "--format=json").stdout)[
         "hosts"
     ]:

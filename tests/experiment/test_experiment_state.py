@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from datetime import datetime
 from pathlib import Path
 
@@ -82,6 +83,6 @@ def test_the_second_command_is_refused_and_told_who_holds_the_scenario(tmp_path:
     with lock.locked(tmp_path):
         with pytest.raises(BusyError) as caught, lock.locked(tmp_path):
             pass
-        assert f"process {os.getpid()}" in str(caught.value)
+        assert re.search(rf"process {os.getpid()} since \d\d:\d\d:\d\d: \S", str(caught.value))
     with lock.locked(tmp_path):
         assert list(tmp_path.iterdir()) == []
