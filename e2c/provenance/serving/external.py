@@ -12,6 +12,7 @@ import secrets
 import signal
 import socket
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,9 @@ OLDEST = (11, 41)
 MARK = "e2clab provenance, data folder "
 """The comment on schema ``public`` that says whose database it is. There is one writer: ids come from it."""
 
+CONFLICTS, CONFLICT_PAUSE_S = 10, 0.2
+"""How often a statement is tried that another transaction is in the way of, and the pause between."""
+
 
 class _Session:
     """A connection as :class:`~e2c.provenance.serving.database.Session`: each statement is committed."""
@@ -45,10 +49,14 @@ class _Session:
     def execute(self, sql: str) -> None:
         import pymonetdb
 
-        try:
-            self._connection.cursor().execute(sql)
-        except pymonetdb.Error as error:
-            raise SQLError("the database refused a statement", why=str(error).strip()) from error
+        for attempt in range(1, CONFLICTS + 1):
+            try:
+                self._connection.cursor().execute(sql)
+                return
+            except pymonetdb.Error as error:
+                if "conflict with another transaction" not in str(error) or attempt == CONFLICTS:
+                    raise SQLError("the database refused a statement", why=str(error).strip()) from error
+                time.sleep(CONFLICT_PAUSE_S)  # the server's own work is one, too
 
 
 def main(arguments: list[str]) -> int:
