@@ -5,6 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 MODEL ?= toy
+WORKERS ?= 4
 PACKAGES := python3 python3-venv python3-pip openssh-server openssh-client openssl iproute2 util-linux mosquitto fping iperf3 iputils-ping kmod nftables
 
 .PHONY: tutorial test lint unit install system fix schemas lock clean
@@ -21,8 +22,9 @@ lint: install                ## style, types, architecture
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
-unit: install                ## all tests
-	$(BIN)/pytest -n 2 --dist loadgroup
+unit: install                ## all tests; most of them wait more than they work, so WORKERS are more than processors
+	# a CI that starts this in the background makes it deaf to Ctrl-C, which is tested
+	@env --default-signal=INT,HUP $(BIN)/pytest -n $(WORKERS) --dist loadgroup
 
 install: system $(VENV)/.installed  ## Python environment in .venv, with the MonetDB libraries
 

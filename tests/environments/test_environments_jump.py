@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,7 +36,11 @@ def behind(possible: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         controller = shell.run(hidden, "echo $SSH_CONNECTION").stdout.split()[0]
         shell.close([hidden])
         shut = f"(sleep 0.2; ip route add unreachable {controller}/32) >/dev/null 2>&1 &"
-        assert shell.run(hidden.model_copy(update={"control_dir": None}), shut).ok
+        alone = hidden.model_copy(update={"control_dir": None})
+        assert shell.run(alone, shut).ok
+        deadline = time.monotonic() + 30
+        while shell.run(alone, "true", timeout_s=2).ok:  # the way is shut in the background
+            assert time.monotonic() < deadline
         control = sockets.folder(str(folder))
         sockets.make(control)
         made = {"keyfile": str(key), "control_dir": control, "jump": f"root@{jump.address}"}
