@@ -274,9 +274,8 @@ def test_submission_that_arrives_after_its_repetition_is_deleted(user: User) -> 
     user.api.start_after_s = 10
     claim = user.claim(**DEPLOY)
     user.acquire(claim, hosts(2))
-    if len(user.api.jobs) == 1:
-        pytest.skip("the first submission arrived while it was looked for")
-    assert any("is one too many" in text for text in user.said)
+    # on a busy machine the first may still be found in time; then there never was a second
+    assert len(user.api.jobs) == 1 or any("is one too many" in text for text in user.said)
     assert len(user.api.living()) == 1
     user.release(claim)
     assert user.api.living() == []
