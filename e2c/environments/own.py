@@ -16,17 +16,16 @@ from pydantic import BaseModel, ValidationError
 from e2c import plugins
 from e2c.environments import discovery, limits
 from e2c.environments.base import Acquisition, Claim, Finding, Progress, Provider, Watch
-from e2c.environments.naming import job_name as unique_name
+from e2c.environments.unbooked import Unbooked
 from e2c.errors import TestbedError
 from e2c.model.host import Host
 from e2c.model.plan import PlannedHost
-from e2c.model.reservation import Reservation
 from e2c.remote import sockets
 
 _METHODS = ("check", "examine", "claim", "acquire", "enable_netem", "release", "reservations", "extend", "find")
 
 
-class OwnTestbed(ABC):
+class OwnTestbed(Unbooked, ABC):
     """A testbed that books nothing; give it a ``name`` and ``acquire``, and override what else it can do.
 
     Attributes:
@@ -35,7 +34,7 @@ class OwnTestbed(ABC):
     """
 
     name: str
-    reserves = False
+    wiped = False
     Settings: type[BaseModel] | None = None
 
     @abstractmethod
@@ -70,7 +69,7 @@ class OwnTestbed(ABC):
         ]
         return Acquisition(hosts=discovery.discover(made, limits.limits().ssh_timeout, watch.waiting))
 
-    def check(self, settings: Mapping[str, Any]) -> None:  # noqa: B027 - it may stay as it is
+    def check(self, settings: Mapping[str, Any]) -> None:
         """Nothing to refuse."""
 
     def examine(self, settings: Mapping[str, Any]) -> list[Finding]:
@@ -81,19 +80,6 @@ class OwnTestbed(ABC):
             return [Finding(aspect="testbed", ok=False, text=str(error.why or error.what), remedy=error.hint or "")]
         return [Finding(aspect="testbed", ok=True, text="nothing speaks against it")]
 
-    def claim(
-        self, *, experiment: str, scenario: str, job_name: str, walltime_s: int, settings: Mapping[str, Any]
-    ) -> Claim:
-        """Name what is going to be acquired."""
-        return Claim(
-            provider=self.name,
-            experiment=experiment,
-            scenario=scenario,
-            job_name=unique_name(job_name, scenario),
-            walltime_s=walltime_s,
-            settings=dict(settings),
-        )
-
     def enable_netem(self, claim: Claim, hosts: Sequence[Host], progress: Progress) -> str:  # noqa: ARG002
         """The kernels of the hosts shape links."""
         return "kernel"
@@ -102,14 +88,6 @@ class OwnTestbed(ABC):
         """Nothing was booked."""
         sockets.remove(sockets.folder(claim.experiment))
         return []
-
-    def reservations(self, claim: Claim) -> list[Reservation]:  # noqa: ARG002
-        """None."""
-        return []
-
-    def extend(self, claim: Claim, seconds: int, progress: Progress) -> list[Reservation]:  # noqa: ARG002
-        """Refuse: there is nothing to lengthen."""
-        raise TestbedError(f"machines of {self.name} have no walltime")
 
     def find(self, scenario: str) -> list[Claim]:  # noqa: ARG002
         """None are known without a state."""

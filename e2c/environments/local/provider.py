@@ -10,16 +10,16 @@ from e2c.environments.base import Acquisition, Claim, Finding, Progress, Watch
 from e2c.environments.local import registry, requirements, switch, teardown
 from e2c.environments.local.construction import Construction
 from e2c.environments.local.layout import short_id
+from e2c.environments.unbooked import Unbooked
 from e2c.errors import MissingToolError, TestbedError
 from e2c.model.host import Addresses, Host, Interface
 from e2c.model.plan import PlannedHost
-from e2c.model.reservation import Reservation
 
 if TYPE_CHECKING:
     from enoslib.objects import Roles
 
 
-class LocalProvider:
+class LocalProvider(Unbooked):
     """Fulfils :class:`e2c.environments.base.Provider` on this machine.
 
     Keys of ``Claim.resources`` that it understands:
@@ -30,7 +30,7 @@ class LocalProvider:
     """
 
     name = "local"
-    reserves = False
+    lasts = "local hosts have no walltime: they last until they are destroyed"
 
     def check(self, settings: Mapping[str, Any]) -> None:  # noqa: ARG002
         """Refuse, with all reasons at once, where hosts cannot be made.
@@ -48,19 +48,8 @@ class LocalProvider:
             return [Finding(aspect="hosts", ok=False, text=str(error.why or error.what), remedy=error.hint or "")]
         return [Finding(aspect="hosts", ok=True, text="this machine can make hosts in network namespaces")]
 
-    def claim(
-        self, *, experiment: str, scenario: str, job_name: str, walltime_s: int, settings: Mapping[str, Any]
-    ) -> Claim:
-        """Name the testbed; touches nothing."""
-        return Claim(
-            provider=self.name,
-            experiment=experiment,
-            scenario=scenario,
-            job_name=job_name,
-            walltime_s=walltime_s,
-            settings=dict(settings),
-            resources={"testbed": short_id(experiment)},
-        )
+    def _resources(self, experiment: str) -> dict[str, Any]:
+        return {"testbed": short_id(experiment)}
 
     def acquire(self, claim: Claim, hosts: Sequence[PlannedHost], watch: Watch) -> Acquisition:
         """Build all hosts. A testbed that the same claim built before is kept if it stands whole, else released first.
@@ -159,18 +148,6 @@ class LocalProvider:
         """
         self._refuse_stranger(claim)
         return teardown.release(short_id(claim.experiment))
-
-    def reservations(self, claim: Claim) -> list[Reservation]:  # noqa: ARG002
-        """None: local hosts are not booked, they last until they are destroyed."""
-        return []
-
-    def extend(self, claim: Claim, seconds: int, progress: Progress) -> list[Reservation]:  # noqa: ARG002
-        """Refuse: there is nothing to lengthen.
-
-        Raises:
-            TestbedError: always.
-        """
-        raise TestbedError("local hosts have no walltime: they last until they are destroyed")
 
     def find(self, scenario: str) -> list[Claim]:
         """Claims of that scenario that still hold resources, without help of any state file."""
