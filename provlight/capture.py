@@ -17,6 +17,7 @@ from .declared import Declared, read_declared
 from .forking import undisturbed
 from .report import Report
 from .settings import Settings
+from .shapes import RUN
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -108,7 +109,8 @@ class Capture:
             from .transport.choice import transport_maker
 
             settings = self.settings
-            encoder = Encoder(self.client, settings.compress, about=_about())
+            about = _about(settings.run)
+            encoder = Encoder(self.client, settings.compress, about=about)
             make_transport = transport_maker(settings)
             outbox: Outbox
             adopter: Optional[Adopter] = None
@@ -119,7 +121,7 @@ class Capture:
             else:
                 outbox = Outbox(settings.outbox_kb << 10)
             batcher = Batcher(buffer, outbox, encoder, settings.batch, self.report)
-            sender = Sender(outbox, lambda: make_transport(""), self.client, encoder.announcements, self.report)
+            sender = Sender(outbox, lambda: make_transport(""), self.client, encoder.announcements, self.report, about)
             outbox.on_add = sender.wake
             outbox.on_room = batcher.room
             batcher.start()
@@ -380,7 +382,8 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
 
-def _about() -> Dict[str, Any]:
+def _about(run: Optional[str]) -> Dict[str, Any]:
     import platform
 
-    return {"host": platform.node(), "pid": os.getpid(), "python": platform.python_version()}
+    about = {"host": platform.node(), "pid": os.getpid(), "python": platform.python_version()}
+    return about if run is None else {**about, RUN: run}

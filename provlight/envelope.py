@@ -10,7 +10,7 @@ from .shapes import MAX_CONTENT, MAX_PAYLOAD, MAX_RECORDS, WireError, as_int, as
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, List, NamedTuple, Sequence, Tuple
+    from typing import Any, List, Mapping, NamedTuple, Optional, Sequence
 else:
     from .namedtuples import NamedTuple
 
@@ -29,6 +29,15 @@ _BIN8, _BIN32 = 0xC4, 0xC6
 
 class BatchTooLargeError(ValueError):
     """These records exceed what one message may hold: encode them as several batches."""
+
+
+class Frame(NamedTuple):
+    """An opened payload, its body still sealed."""
+
+    base: int  # lowest sequence number that the client still holds
+    announcements: Any
+    about: Any  # what a client tells of itself, again
+    body: bytes
 
 
 class Envelope(NamedTuple):
@@ -101,18 +110,26 @@ def unseal(body: bytes) -> Envelope:
     return envelope
 
 
-def frame(body: bytes, base: int, announcements: Sequence[Any] = ()) -> bytes:
+def frame(
+    body: bytes, base: int, announcements: Sequence[Any] = (), about: Optional[Mapping[str, Any]] = None
+) -> bytes:
     """The payload to publish.
 
     Args:
         body: an encoded batch.
         base: the lowest sequence number that the client still holds.
         announcements: shapes that the translator asked for, see ``Encoder.announcements``.
+        about: facts about the client, for a translator that may not know them.
 
     Raises:
         BatchTooLargeError: the announcements exceed the bounds of the format.
     """
-    head = pack([VERSION, base, list(announcements)] if announcements else [VERSION, base])
+    items: List[Any] = [VERSION, base]
+    if announcements or about:
+        items.append(list(announcements))
+    if about:
+        items.append(dict(about))
+    head = pack(items)
     if len(head) < 256:
         return bytes((_BIN8, len(head))) + head + body
     if len(head) > MAX_PAYLOAD:
@@ -120,8 +137,8 @@ def frame(body: bytes, base: int, announcements: Sequence[Any] = ()) -> bytes:
     return bytes((_BIN32,)) + len(head).to_bytes(4, "big") + head + body
 
 
-def unframe(payload: bytes) -> Tuple[int, Any, bytes]:
-    """``(base, announcements, body)`` of a payload.
+def unframe(payload: bytes) -> Frame:
+    """What a payload consists of. Later versions may add items to the frame; they are ignored.
 
     Raises:
         WireError: malformed, of another version, or too large.
@@ -139,4 +156,5 @@ def unframe(payload: bytes) -> Tuple[int, Any, bytes]:
         raise WireError("the frame must be a list of version and base")
     if head[0] != VERSION:
         raise WireError("protocol version {} is not {}".format(head[0], VERSION))
-    return as_int(head[1], 1, MAX_SEQ, "base"), head[2] if len(head) > 2 else [], payload[start + size :]
+    announcements, about = head[2] if len(head) > 2 else [], head[3] if len(head) > 3 else {}
+    return Frame(as_int(head[1], 1, MAX_SEQ, "base"), announcements, about, payload[start + size :])

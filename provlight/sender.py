@@ -14,7 +14,7 @@ from .transport import Link, LinkError, PayloadTooLargeError, RefusedError, Tran
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, List, Optional
+    from typing import Any, Callable, List, Mapping, Optional
 
 _RECONNECT = (0.25, 30.0)  # first and longest pause before another connection, in seconds
 _RESEND = (2.0, 15.0)  # first and longest wait for an acknowledgement of what the broker has, in seconds
@@ -49,6 +49,7 @@ class Sender(threading.Thread):
         client: identity of the client.
         announcements: gives the shapes that a body refers to, when the translator asks; see ``Encoder.announcements``.
         report: where problems are counted.
+        about: facts about the client, sent again with the shapes.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class Sender(threading.Thread):
         client: str,
         announcements: Callable[[bytes], List[Any]],
         report: Report,
+        about: Optional[Mapping[str, Any]] = None,
     ) -> None:
         super().__init__(name="provlight-sender", daemon=True)
         self._outbox = outbox
@@ -65,6 +67,7 @@ class Sender(threading.Thread):
         self._client = client
         self._announcements = announcements
         self._report = report
+        self._about = about
         self._closing = False
         self._link: Optional[Link] = None
         self._announce_up_to = 0  # sequence number below which batches are sent with their shapes
@@ -167,8 +170,11 @@ class Sender(threading.Thread):
     def _publish(self, link: Link, entry: Entry) -> bool:
         """Hand over one batch. False when it had to be replaced by a tombstone, which then goes instead."""
         try:
-            wanted = self._announcements(entry.body) if entry.seq < self._announce_up_to else ()
-            link.publish(frame(entry.body, self._outbox.base, wanted))
+            if entry.seq < self._announce_up_to:
+                payload = frame(entry.body, self._outbox.base, self._announcements(entry.body), self._about)
+            else:
+                payload = frame(entry.body, self._outbox.base)
+            link.publish(payload)
         except (PayloadTooLargeError, BatchTooLargeError, LookupError) as error:
             if not entry.records:
                 raise LinkError(str(error)) from error

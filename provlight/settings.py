@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 
+from .shapes import MAX_NAME
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple
@@ -89,6 +91,13 @@ def _durability(text: str) -> str:
     if text not in DURABILITIES:
         raise ValueError("it must be one of {}".format(", ".join(DURABILITIES)))
     return text
+
+
+def _run(text: str) -> str:
+    value = text.strip()
+    if not 0 < len(value) <= MAX_NAME or not value.isprintable():
+        raise ValueError("it must have 1 to {} characters that can be printed".format(MAX_NAME))
+    return value
 
 
 def _endpoint(text: str) -> Endpoint:
@@ -198,6 +207,14 @@ SETTINGS: Tuple[Setting, ...] = (
         str,
         "Path of the evaluated dataflow (JSON). Set names, attribute names and counts are then checked at the call.",
     ),
+    Setting(
+        "run",
+        "PROVLIGHT_RUN",
+        None,
+        _run,
+        "Name of the run that tasks are part of, which keeps apart what the same program captures again; at most 256 "
+        "characters. An experiment sets it.",
+    ),
 )
 """Every setting, in the order of the manual."""
 
@@ -222,6 +239,7 @@ class Settings:
     spool_mb: int
     durability: str
     dataflow: Optional[str]
+    run: Optional[str]
 
     def __init__(
         self,

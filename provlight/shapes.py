@@ -20,6 +20,9 @@ STATUSES = frozenset(range(1, 8))
 PARENT, PARENT_TRANSFORMATION = "parent", "parent_transformation"
 """Names of the additional columns that say of which task a task is a part."""
 
+HOST, RUN = "host", "run"
+"""What a client may tell of itself that becomes part of each of its tasks."""
+
 MAX_PAYLOAD = 8 << 20
 """Largest message, in bytes."""
 MAX_CONTENT = 32 << 20

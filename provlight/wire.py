@@ -35,11 +35,13 @@ from .shapes import (
     MAX_CELLS,
     MAX_COLUMN,
     MAX_CONTENT,
+    MAX_NAME,
     MAX_PAYLOAD,
     MAX_RECORDS,
     MAX_SHAPES,
     PARENT,
     PARENT_TRANSFORMATION,
+    RUN,
     STATUSES,
     TASK_BEGIN,
     TASK_END,
@@ -69,11 +71,13 @@ __all__ = [
     "FILES",
     "MAX_CELLS",
     "MAX_CONTENT",
+    "MAX_NAME",
     "MAX_PAYLOAD",
     "MAX_RECORDS",
     "MAX_SHAPES",
     "PARENT",
     "PARENT_TRANSFORMATION",
+    "RUN",
     "STATUSES",
     "TASK_BEGIN",
     "TASK_END",
@@ -177,7 +181,7 @@ class Batch(NamedTuple):
     client: str
     seq: int
     announced: Dict[int, Shape]  # shapes to remember once this batch is stored
-    about: Dict[str, Any]  # what a client tells of itself, in its first batch
+    about: Dict[str, Any]  # what a client tells of itself, in its first batch and with shapes it was asked for
     groups: List[Group]
     records: int
     lost: int  # records that the client had to drop (a tombstone), else 0
@@ -238,6 +242,7 @@ class Message(NamedTuple):
     seq: int
     records: int  # records in the batch, or lost ones when it is a tombstone
     announcements: Any
+    about: Any
     envelope: Envelope
 
     def decode(self, shapes: Mapping[int, Shape]) -> Batch:
@@ -261,11 +266,11 @@ def open_message(payload: Union[bytes, memoryview]) -> Message:
     Raises:
         WireError: malformed, of another version, or too large.
     """
-    base, announcements, body = unframe(bytes(payload))
+    base, announcements, about, body = unframe(bytes(payload))
     envelope = unseal(body)
     if base > envelope.seq:
         raise WireError("base {} is above the sequence number {}".format(base, envelope.seq))
-    return Message(base, envelope.client, envelope.seq, envelope.records, announcements, envelope)
+    return Message(base, envelope.client, envelope.seq, envelope.records, announcements, about, envelope)
 
 
 def remember(shapes: Dict[int, Shape], announced: Mapping[int, Shape]) -> List[int]:
@@ -284,8 +289,7 @@ def _decode(message: Message, shapes: Mapping[int, Shape]) -> Batch:
     announced.update(_announced_shapes(announcements))
     if type(head) is not bytes:
         raise WireError("the pool of doubles must be bytes")
-    if type(about) is not dict or not all(type(v) in (str, int) for v in chain(about, about.values())):
-        raise WireError("what a client tells of itself must be a map of texts")
+    about = _facts(about) or _facts(message.about)
     if flags & TOMBSTONE:
         return Batch(client, seq, announced, about, [], 0, records, as_text(groups, "reason"))
     pool = Pool(head, message.envelope.tail, bool(flags & SHUFFLED))
@@ -341,6 +345,12 @@ def _decode_group(shape: Shape, count: int, records: int, fields: List[Any], poo
     extras = as_list(fields[8], len(shape.extras), "extra columns")
     named = {name: decode_column(column, count, pool) for name, column in zip(shape.extras, extras)}
     return Group(shape, count, positions, tasks, times, counts, ids, errors, sets, named)
+
+
+def _facts(about: Any) -> Dict[str, Any]:
+    if type(about) is not dict or not all(type(v) in (str, int) for v in chain(about, about.values())):
+        raise WireError("what a client tells of itself must be a map of texts")
+    return about
 
 
 def _announced_shapes(value: Any) -> Dict[int, Shape]:

@@ -9,7 +9,7 @@ from provlight.outbox import Entry, Outbox
 from provlight.packing import unpack
 from provlight.report import Report
 from provlight.sender import Sender
-from provlight.shapes import WireError, as_list
+from provlight.shapes import HOST, RUN, WireError, as_list
 from provlight.transport import Transport
 
 from .damage import UNREADABLE, lost_batch
@@ -170,7 +170,10 @@ class Adoption:
         self.outbox = OrphanOutbox(folder, report)
         outbox = self.outbox
         self._base, self._since = outbox.base, time.monotonic()
-        self.sender = Sender(outbox, lambda: make_transport(partition), folder.client, outbox.announcements, report)
+        about = {name: value for name, value in folder.about().items() if name in (HOST, RUN)}
+        self.sender = Sender(
+            outbox, lambda: make_transport(partition), folder.client, outbox.announcements, report, about
+        )
         if not outbox.empty:
             self.sender.start()
 

@@ -7,6 +7,7 @@ import platform
 
 from provlight.report import Report
 from provlight.settings import Settings
+from provlight.shapes import RUN
 from provlight.transport import Transport
 
 from .adoption import Adopter
@@ -42,6 +43,8 @@ def make_spool(
         "broker": broker,
         "partition": settings.server_topic,
     }
+    if settings.run is not None:
+        about[RUN] = settings.run
     bounds = Bounds(disk=settings.spool_mb << 20, memory=settings.outbox_kb << 10)
     outbox = SpoolOutbox(spool, client, about, bounds, settings.durability != "none", shapes, report)
     return outbox, Adopter(spool, broker, make_transport, outbox, report)

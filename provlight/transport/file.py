@@ -66,7 +66,7 @@ class FileLink(Link):
 
     def publish(self, payload: bytes) -> None:
         """See :meth:`Link.publish`."""
-        _, _, body = unframe(payload)
+        body = unframe(payload).body
         seq = unseal(body).seq
         try:
             with _locked(self._file):

@@ -315,5 +315,9 @@ def test_a_csv_folder_that_is_not_whole_is_refused(csv: Path, tmp_path: Path) ->
 
 def test_a_selection_is_no_database(database: Database, tmp_path: Path) -> None:
     export(database.folder, "csv", str(tmp_path / "csv"), Selection(workflow="other-flow"))
-    with pytest.raises(ProvenanceError, match="holds a selection of tasks"):
+    with pytest.raises(ProvenanceError, match=r"holds a selection of tasks.*without --workflow, --dataflow, --run"):
+        restore(DataFolder(tmp_path / "new"), tmp_path / "csv")
+    # as in the folder of each of several runs
+    (tmp_path / "csv" / "provenance_database.sql").touch()
+    with pytest.raises(ProvenanceError, match=r"holds a selection of tasks.*Import provenance_database.sql"):
         restore(DataFolder(tmp_path / "new"), tmp_path / "csv")

@@ -111,11 +111,12 @@ while provlight.stats()["spool"]["in_memory"] or provlight.stats()["captured"] <
 import time; time.sleep(0.3)
 os.kill(os.getpid(), 9)
 """
+    variables = {"PROVLIGHT_COMPRESS": "off", "PROVLIGHT_RUN": "repeat-1/large"}
     mute = tmp_path / "mute"
     (tmp_path / "mute.no").touch()
     watcher = threading.Thread(target=lambda: _mute_when(mute, translator), daemon=True)
     watcher.start()
-    done = run_python(program, environment(broker, spool, MUTE=str(mute), PROVLIGHT_COMPRESS="off"))
+    done = run_python(program, environment(broker, spool, MUTE=str(mute), **variables))
     assert done.returncode == -signal.SIGKILL, done.stderr
     watcher.join(10)
     (orphan,) = folders(str(spool))
@@ -127,6 +128,8 @@ os.kill(os.getpid(), 9)
     sent(broker, spool)
     assert begun(translator) == list(range(500))
     assert translator.gaps == 1
+    told, again = (batch.about for batch in translator.batches if batch.about)
+    assert (told["host"], told["run"]) == (again["host"], again["run"]) == (again["host"], "repeat-1/large")
 
 
 def _mute_when(path: Path, translator: Translator) -> None:

@@ -20,19 +20,21 @@ from e2c.provenance.queries.durations import shown
 if TYPE_CHECKING:
     from e2c.provenance.queries import Provenance
 
-LISTED = ("tasks", "dataflows", "workflows", "sets", "clients")
+LISTED = ("tasks", "dataflows", "workflows", "runs", "sets", "clients")
 NAMES = ("list", "show", "lineage", "compare", "timeline")
 """The subcommands."""
 
 _PLAIN = frozenset((str, int, bool, type(None)))
 _NO_TIME = datetime.timedelta()
 _SORTS = ("id", "started", "ended", "duration")
+_NARROWED = ("transformation", "workflow", "client", "run")
+_FILTERED = ("dataflow", "workflow", "transformation", "status", "client", "run", "since")
 _TASK = ("id", "key", "transformation", "workflow", "status", "host", "client", "started", "duration")
 
 
 def register(commands: Commands) -> None:
     """Add the subcommands."""
-    listing = add(commands, "list", _list, "list tasks, dataflows, workflows, sets or clients")
+    listing = add(commands, "list", _list, "list tasks, dataflows, workflows, runs, sets or clients")
     listing.add_argument("what", nargs="?", choices=LISTED, default="tasks", help="what to list (default: tasks)")
     _filters(listing)
     listing.add_argument("--limit", type=int, default=100, metavar="N", help="most rows, 0 for all (default: 100)")
@@ -52,9 +54,9 @@ def register(commands: Commands) -> None:
     _narrowing(lineage)
     _output(lineage, "table", "json", "dot", "svg")
 
-    compare = add(commands, "compare", _compare, "compare two tasks, or two workflows")
-    _task(compare, "first")
-    _task(compare, "second")
+    compare = add(commands, "compare", _compare, "compare two tasks, two workflows or two runs")
+    _task(compare, "first", "; or a workflow, or a run")
+    _task(compare, "second", "; or a workflow, or a run")
     compare.add_argument("--all", action="store_true", help="show what is the same as well")
     _narrowing(compare)
     _output(compare, "table", "json")
@@ -65,21 +67,22 @@ def register(commands: Commands) -> None:
     _output(timeline, "table", "json", "svg")
 
 
-def _task(parser: Any, name: str) -> None:
+def _task(parser: Any, name: str, others: str = "") -> None:
     parser.add_argument(
         name,
         metavar=name.upper(),
-        help="identity that the application gave the task, or row:NUMBER for the id of its row",
+        help=f"identity that the application gave the task, or row:NUMBER for the id of its row{others}",
     )
 
 
 def _narrowing(parser: Any) -> None:
-    for name in ("transformation", "workflow", "client"):
+    for name in _NARROWED[:-1]:
         parser.add_argument(f"--{name}", metavar="NAME", help=f"only tasks of this {name}")
+    parser.add_argument("--run", metavar="NAME", help="only tasks of this run (default: the newest that has the task)")
 
 
 def _filters(parser: Any) -> None:
-    for name in ("dataflow", "workflow", "transformation", "status", "client"):
+    for name in _FILTERED[:-1]:
         parser.add_argument(f"--{name}", metavar="NAME", help=f"only tasks of this {name}")
     parser.add_argument(
         "--since", type=_moment, metavar="TIME", help="only tasks that began then or later, in UTC: 2026-01-31T12:00"
@@ -164,6 +167,38 @@ def _given(options: argparse.Namespace, *names: str) -> dict[str, Any]:
     return {name: getattr(options, name) for name in names if getattr(options, name) is not None}
 
 
+def _with_run(names: Sequence[str], rows: Sequence[Any]) -> Sequence[str]:
+    """The columns of a table of tasks: with the run where there is one."""
+    if all(row["run"] is None for row in rows):
+        return names
+    place = names.index("host")
+    return (*names[:place], "run", *names[place:])
+
+
+def _found(provenance: Provenance, options: argparse.Namespace, identity: str) -> int:
+    """The row of a task. Whose run was chosen without being asked for is said."""
+    from e2c.provenance.queries.tasks import find
+
+    found = find(provenance, identity, **_given(options, *_NARROWED))
+    if found.others:
+        earlier = ", ".join(_run(name) for name in found.others)
+        sys.stderr.write(f"task {identity} of {_run(found.run)}, the newest; --run chooses another: {earlier}\n")
+    return found.id
+
+
+def _run(name: str | None) -> str:
+    return "no run" if name is None else f"run {printable(name)}"
+
+
+def warn_of_run(provenance: Provenance, name: str | None) -> None:
+    """Say it when no task belongs to the run that was chosen: it may be misspelled, or have captured nothing."""
+    from e2c.provenance.queries.listing import unknown_run
+
+    unknown = unknown_run(provenance, name) if name is not None else None
+    if unknown is not None:
+        sys.stderr.write(f"{printable(unknown)}\n")
+
+
 def _list(options: argparse.Namespace) -> int:
     from e2c.provenance.queries import listing
     from e2c.provenance.queries.tasks import Filters, counted, listed
@@ -171,14 +206,19 @@ def _list(options: argparse.Namespace) -> int:
     with _answering(options) as (provenance, write):
         counts: list[Any] = []
         if options.what == "tasks":
-            given = _given(options, "dataflow", "workflow", "transformation", "status", "client", "since")
+            given = _given(options, *_FILTERED)
             filters = Filters(**given, limit=options.limit or None, sort=options.sort)
             rows = listed(provenance, filters)
-            names: Sequence[str] = _TASK
+            names: Sequence[str] = _with_run(_TASK, rows)
             counts = counted(provenance, filters)
         else:
-            rows = listing.listed(provenance, options.what)[: options.limit or None]
+            rows = listing.listed(provenance, options.what)
+            if options.run is not None:
+                rows = [row for row in rows if row.get("run", options.run) == options.run]
+            rows = rows[: options.limit or None]
             names = list(rows[0]) if rows else ()
+        if not rows:
+            warn_of_run(provenance, options.run)
         if options.format == "json":
             write(_json(rows))
             return 0
@@ -197,7 +237,7 @@ def _list(options: argparse.Namespace) -> int:
 
 def _show(options: argparse.Namespace) -> int:
     with _answering(options) as (provenance, write):
-        task = provenance.task(options.task, **_given(options, "transformation", "workflow", "client"))
+        task = provenance.task(_found(provenance, options, options.task))
         if options.format == "json":
             write(_json(task))
             return 0
@@ -209,7 +249,7 @@ def _show(options: argparse.Namespace) -> int:
 def _sheet(task: dict[str, Any]) -> Iterator[str]:
     facts = ("transformation", "dataflow", "workflow", "status", "error", "host", "client", "started", "ended")
     yield f"task {_cell(task['key'])} (row {task['id']})"
-    for name in (*facts, "duration", "output", "workspace"):
+    for name in (*facts, "duration", "run", "output", "workspace"):
         if task[name] is not None:
             yield f"  {name:14} {_cell(task[name])}"
     if task["parent_key"] is not None:
@@ -245,11 +285,10 @@ def _lineage(options: argparse.Namespace) -> int:
     with _answering(options) as (provenance, write):
         both = options.up == options.down
         found = provenance.lineage(
-            options.task,
+            _found(provenance, options, options.task),
             up=options.up or both,
             down=options.down or both,
             depth=options.depth,
-            **_given(options, "transformation", "workflow", "client"),
         )
         if options.format == "json":
             write(_json(found.as_json()))
@@ -262,7 +301,7 @@ def _lineage(options: argparse.Namespace) -> int:
             for row in found.tasks:
                 row["from"] = ", ".join(sources.get(row["id"], []))
             names = ("distance", "id", "key", "transformation", "status", "host", "started", "duration", "from")
-            for line in _rows(names, found.tasks):
+            for line in _rows(_with_run(names, found.tasks), found.tasks):
                 write(line)
             before = sum(row["distance"] < 0 for row in found.tasks)
             after = sum(row["distance"] > 0 for row in found.tasks)
@@ -272,8 +311,11 @@ def _lineage(options: argparse.Namespace) -> int:
 
 def _compare(options: argparse.Namespace) -> int:
     with _answering(options) as (provenance, write):
-        given = _given(options, "transformation", "workflow", "client")
+        given = _given(options, *_NARROWED)
         found = provenance.compare(options.first, options.second, **given)
+        if found["kind"] == "task":
+            for one in dict.fromkeys((options.first, options.second)):
+                _found(provenance, options, one)
         if options.format == "json":
             write(_json(found))
             return 0
@@ -305,8 +347,9 @@ def _timeline(options: argparse.Namespace) -> int:
     from e2c.provenance.queries import drawing, timeline
 
     with _answering(options) as (provenance, write):
-        given = _given(options, "dataflow", "workflow", "transformation", "status", "client", "since")
-        found = provenance.timeline(**given)
+        found = provenance.timeline(**_given(options, *_FILTERED))
+        if not found:
+            warn_of_run(provenance, options.run)
         if options.format == "json":
             write(_json(found))
             return 0
@@ -316,7 +359,7 @@ def _timeline(options: argparse.Namespace) -> int:
         if options.format == "svg":
             write(drawing.timeline_svg(found))
             return 0
-        names = [_cell(f"{lane['host']} {lane['client']}".strip())[:40] for lane in found]
+        names = [_cell(f"{lane['host']} {lane['run'] or ''} {lane['client']}".strip())[:40] for lane in found]
         space = max(map(len, names))
         width = options.width or (os.get_terminal_size().columns if sys.stdout.isatty() else 100)
         room = max(20, width - space - 12)

@@ -23,6 +23,7 @@ def register(commands: Commands) -> None:
     )
     export.add_argument("--workflow", metavar="W", help="only tasks of this workflow, as the application named it")
     export.add_argument("--dataflow", metavar="D", help="only tasks of this dataflow")
+    export.add_argument("--run", metavar="NAME", help="only tasks of this run of the experiment")
     export.add_argument("--since", type=_moment, metavar="TIME", help="only tasks that began at this time or later")
     export.add_argument("--until", type=_moment, metavar="TIME", help="only tasks that began before this time")
     export.add_argument(
@@ -35,11 +36,13 @@ def register(commands: Commands) -> None:
 
 
 def _export(options: argparse.Namespace) -> int:
+    from e2c.provenance.command.browse import warn_of_run
     from e2c.provenance.export.formats import export
     from e2c.provenance.export.selection import Selection
     from e2c.provenance.progress import Line
+    from e2c.provenance.queries import open_folder
 
-    selection = Selection(options.workflow, options.dataflow, options.since, options.until)
+    selection = Selection(options.workflow, options.dataflow, options.since, options.until, options.run)
     progress = Line(sys.stderr)
     try:
         written = export(
@@ -53,6 +56,9 @@ def _export(options: argparse.Namespace) -> int:
     finally:
         progress.clear()
     print(written, file=sys.stderr)
+    if options.run is not None:
+        with open_folder(folder(options)) as provenance:
+            warn_of_run(provenance, options.run)
     return 0
 
 

@@ -80,7 +80,9 @@ def read_csv(folder: Path) -> Source:
         raise ProvenanceError(
             "the folder holds a selection of tasks, which is no whole database",
             where=str(folder),
-            hint="Export without --workflow, --dataflow, --since and --until",
+            hint="Import provenance_database.sql, which stands beside it and is whole"
+            if (folder / "provenance_database.sql").is_file()
+            else "Export without --workflow, --dataflow, --run, --since and --until",
         )
     for file in files:
         _check(file)

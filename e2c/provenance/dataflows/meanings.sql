@@ -79,6 +79,7 @@ COMMENT ON COLUMN "public".task."parent_id" IS 'task of which it is a part; NULL
 COMMENT ON COLUMN "public".task."parent_key" IS 'identity of that task';
 COMMENT ON COLUMN "public".task."parent_dt_id" IS 'transformation of that task';
 COMMENT ON COLUMN "public".task."key_sum" IS 'CRC-32 of key without its highest bit: found faster than a text';
+COMMENT ON COLUMN "public".task."run" IS 'name of the run of the experiment that it is part of; NULL: of none that has a name';
 COMMENT ON TABLE "public".file IS 'A file that an application named as the value of an attribute.';
 COMMENT ON COLUMN "public".file."id" IS 'number of the file';
 COMMENT ON COLUMN "public".file."task_id" IS 'task that named it';
@@ -114,6 +115,7 @@ COMMENT ON COLUMN "public".client."stored" IS 'records that were stored';
 COMMENT ON COLUMN "public".client."rejected" IS 'records that were rejected';
 COMMENT ON COLUMN "public".client."lost" IS 'records that it had to drop';
 COMMENT ON COLUMN "public".client."lag_us" IS 'microseconds between the capture and the storing of its last records';
+COMMENT ON COLUMN "public".client."run" IS 'name of the run that its tasks are part of; NULL: of none that has a name';
 COMMENT ON TABLE "public".client_shape IS 'A shape of records that a client announced.';
 COMMENT ON COLUMN "public".client_shape."client_id" IS 'the client';
 COMMENT ON COLUMN "public".client_shape."number" IS 'the client''s number for it';

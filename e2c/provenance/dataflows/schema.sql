@@ -39,6 +39,8 @@ ALTER TABLE "public".extractor ADD COLUMN column_name TEXT;
 ALTER TABLE "public".extractor ADD COLUMN view_name TEXT;
 ALTER TABLE "public".task_dependency ADD COLUMN id INTEGER;
 ALTER TABLE "public".task ADD COLUMN key_sum INTEGER;
+ALTER TABLE "public".task ADD COLUMN run TEXT;
+ALTER TABLE "public".client ADD COLUMN run TEXT;
 CREATE TABLE IF NOT EXISTS "public".awaited_task (id INTEGER NOT NULL, task_id INTEGER NOT NULL, key TEXT NOT NULL, key_sum INTEGER NOT NULL, named_by INTEGER, parent_dt_id INTEGER, ambiguous BOOLEAN);
 CREATE TABLE IF NOT EXISTS "public".awaited_set (id INTEGER NOT NULL, task_id INTEGER NOT NULL, dt_id INTEGER NOT NULL, ds_id INTEGER NOT NULL, producer_id INTEGER, named_by INTEGER);
 CREATE OR REPLACE VIEW "public".task_link (ds_id, producer_id, consumer_id) AS SELECT c.ds_id, d.dependency_id, d.task_id FROM "public".task_dependency AS d JOIN "public".task AS t ON t.id = d.task_id JOIN "public".task AS p ON p.id = d.dependency_id JOIN (SELECT DISTINCT made.ds_id, made.previous_dt_id, used.next_dt_id FROM "public".data_dependency AS made JOIN "public".data_dependency AS used ON used.ds_id = made.ds_id WHERE made.previous_column IS NOT NULL AND used.next_column IS NOT NULL) AS c ON c.previous_dt_id = p.dt_id AND c.next_dt_id = t.dt_id;

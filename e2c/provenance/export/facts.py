@@ -67,6 +67,7 @@ class Task:
     parent: int | None
     started: datetime | None
     ended: datetime | None
+    run_name: str | None  # of the experiment's run that it is part of
     run: int | None = None  # row of ``workflow``
     used: list[Element] = field(default_factory=list)
     made: list[Element] = field(default_factory=list)

@@ -102,6 +102,7 @@ class _Events:
         own = {
             "key": task.key,
             "workflow": task.workflow,
+            "run": task.run_name,
             "host": task.host,
             "dependencies": [self._id("task", number) for _, number in task.dependencies if number is not None],
             "dependencyKeys": [key for key, _ in task.dependencies],

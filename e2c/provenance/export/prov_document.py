@@ -142,7 +142,13 @@ class _Part:
             (own["transformation"], step),
             (own["dataflow"], self._records.flows[flow].tag),
         ]
-        known = (("status", task.status), ("error", task.error), ("workflow", task.workflow), ("host", task.host))
+        known = (
+            ("status", task.status),
+            ("error", task.error),
+            ("workflow", task.workflow),
+            ("run", task.run_name),
+            ("host", task.host),
+        )
         about += [(own[key], value) for key, value in known if value is not None]
         about += [(self._extra[local(key)], value) for key, value in task.extras]
         about += [(own["dependency"], key) for key, other in task.dependencies if other is None]

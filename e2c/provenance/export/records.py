@@ -134,12 +134,12 @@ class Records:
         tasks: dict[int, Task] = {}
 
         def task(row: list[Any]) -> None:
-            row[10:] = map(_time, row[10:])
+            row[10:12] = map(_time, row[10:12])
             tasks[row[0]] = Task(*row)
 
         self._found.values(
             "SELECT id, df_version, dt_id, status, computing_resource, error_msg, client_id, key, workflow, parent_id, "
-            f'started, ended FROM "public".task WHERE {self._within("id", first, last)}',
+            f'started, ended, run FROM "public".task WHERE {self._within("id", first, last)}',
             _TASK_TYPES,
             task,
         )
@@ -321,7 +321,9 @@ class Records:
         return f"{column} BETWEEN {first} AND {last}" + (f" AND {condition}" if condition else "")
 
 
-_TASK_TYPES = ("INTEGER",) * 3 + ("TEXT",) * 3 + ("INTEGER", "TEXT", "TEXT", "INTEGER", "TIMESTAMP", "TIMESTAMP")
+_TASK_TYPES = (
+    ("INTEGER",) * 3 + ("TEXT",) * 3 + ("INTEGER", "TEXT", "TEXT", "INTEGER", "TIMESTAMP", "TIMESTAMP", "TEXT")
+)
 
 
 def _utc(value: datetime) -> datetime:

@@ -16,24 +16,26 @@ SELECTED = "tmp.selected"
 
 @dataclass(frozen=True)
 class Selection:
-    """Tasks of a workflow, of a dataflow, or that began in a span of time; without any of them, all.
+    """Tasks of a workflow, of a dataflow, of a run, or that began in a span of time; without any of them, all.
 
     Args:
         workflow: identity of the workflow, as the application gave it.
         dataflow: tag.
         since: first moment, UTC.
         until: first moment that no longer counts, UTC.
+        run: name of the run.
     """
 
     workflow: str | None = None
     dataflow: str | None = None
     since: datetime | None = None
     until: datetime | None = None
+    run: str | None = None
 
     @property
     def any(self) -> bool:
         """Whether something is left out."""
-        return any(value is not None for value in (self.workflow, self.dataflow, self.since, self.until))
+        return any(value is not None for value in (self.workflow, self.dataflow, self.since, self.until, self.run))
 
     def apply(self, found: Snapshot) -> None:
         """Make the table of the selected tasks, for the life of the snapshot."""
@@ -49,6 +51,8 @@ class Selection:
                 f"WHERE f.tag = {literal(self.dataflow.lower())}"
             )
             conditions.append(f"df_version IN ({versions})")
+        if self.run is not None:
+            conditions.append(f"run = {literal(self.run)}")
         if self.since is not None:
             conditions.append(f"coalesce(started, ended) >= {_moment(self.since)}")
         if self.until is not None:

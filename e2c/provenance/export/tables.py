@@ -11,7 +11,7 @@ from e2c.provenance.export.snapshot import Column, Snapshot, Table
 from e2c.provenance.names import SCHEMA, free, quoted
 from e2c.provenance.progress import Progress
 
-VIEWS = ("performance", "undeclared")
+VIEWS = ("performance", "task_load", "undeclared")
 """Views that are exported although their rows stand elsewhere as well: users ask for them."""
 
 FIELD_TYPES = {
@@ -142,6 +142,12 @@ def _condition(
         return _any(
             f"ds_id = {sets[name][0]} AND element_id IN (SELECT id FROM {quoted(SCHEMA)}.{quoted(name)} WHERE {rows})"
             for name, rows in elements.items()
+        )
+    if table.name == "monitoring_sample":  # what hosts of the tasks did meanwhile
+        return (
+            f'host IN (SELECT c.user_name FROM "public".client AS c, {of_tasks} WHERE c.id = t.client_id) '
+            f"AND sampled > (SELECT min(coalesce(t.started, t.ended)) FROM {of_tasks}) "
+            f"AND began < (SELECT max(coalesce(t.ended, t.started)) FROM {of_tasks})"
         )
     if table.name == "client":
         return f"id IN (SELECT t.client_id FROM {of_tasks})"

@@ -1,4 +1,4 @@
-"""Two tasks, or two workflows, side by side."""
+"""Two tasks, two workflows or two runs, side by side."""
 
 # ruff: noqa: S608 - statements are made of names that names.py has quoted; values are parameters
 from __future__ import annotations
@@ -9,37 +9,59 @@ from typing import TYPE_CHECKING, Any
 
 from e2c.errors import QueryError
 from e2c.provenance.names import qualified, quoted
+from e2c.provenance.queries.listing import like_runs
 from e2c.provenance.queries.tasks import find, whole
 
 if TYPE_CHECKING:
     from e2c.provenance.queries.provenance import Provenance, Row
 
-_FACTS = ("key", "transformation", "dataflow", "workflow", "status", "error", "host", "client", "started", "ended")
+_FACTS = ("key", "transformation", "dataflow", "workflow", "status", "error", "host", "client", "run")
+_TIMES = ("started", "ended", "duration")
+_WHOLE = {"workflow": "t.workflow", "run": "t.run"}
+"""What is compared as a whole, and the column of its name."""
+
+_WORKFLOWS = 'FROM "public".workflow AS w LEFT JOIN "public".client AS c ON c.id = w.client_id'
 
 
 def compare(provenance: Provenance, first: int | str, second: int | str, **narrowed: Any) -> Row:
-    """What two tasks, or else two workflows, have in common and where they differ.
+    """What two tasks, or else two workflows, or else two runs, have in common and where they differ.
 
     Returns:
-        ``kind`` (``task`` or ``workflow``), ``first`` and ``second`` (their names), and ``lines``: for each fact its
-        ``name``, both values, whether they are the ``same``, and the ``delta`` of numbers, times and durations.
+        ``kind`` (``task``, ``workflow`` or ``run``), ``first`` and ``second`` (their names), and ``lines``: for each
+        fact its ``name``, both values, whether they are the ``same``, and the ``delta`` of numbers, times and
+        durations.
 
     Raises:
         QueryError: one of them is not there, or there are several.
     """
     try:
-        numbers = [find(provenance, one, **narrowed) for one in (first, second)]
+        numbers = [find(provenance, one, **narrowed).id for one in (first, second)]
     except QueryError:
-        if not all(isinstance(one, str) and _is_workflow(provenance, one) for one in (first, second)):
+        names = [str(one) for one in (first, second)]
+        run = narrowed.get("run")
+        kinds = {name: [kind for kind in _WHOLE if _is_known(provenance, kind, name, run)] for name in names}
+        known = [kind for kind in _WHOLE if all(kind in found for found in kinds.values())]
+        if not known:
+            _refuse(provenance, kinds)
             raise
-        sides = [_workflow(provenance, str(one)) for one in (first, second)]
-        kind = "workflow"
+        kind = known[0]
+        sides = [_sums(provenance, kind, name, run) for name in names]
     else:
         sides = [_task(whole(provenance, number)) for number in numbers]
         kind = "task"
-    names = list(dict.fromkeys([*sides[0], *sides[1]]))
-    lines = [_line(name, sides[0].get(name), sides[1].get(name)) for name in names]
+    facts = list(dict.fromkeys([*sides[0], *sides[1]]))
+    lines = [_line(name, sides[0].get(name), sides[1].get(name)) for name in facts]
     return {"kind": kind, "first": str(first), "second": str(second), "lines": lines}
+
+
+def _refuse(provenance: Provenance, kinds: dict[str, list[str]]) -> None:
+    """Say it of runs and workflows, where one of the names is one, or is nearly that of a run."""
+    others = list(dict.fromkeys(kind for found in kinds.values() for kind in found))
+    for name, found in kinds.items():
+        near = "" if found else like_runs(provenance, name)
+        if not found and (near or others):
+            hint = f"Perhaps you mean {near}" if near else f"See which there are: `list {others[0]}s`"
+            raise QueryError(f"there is no task, workflow or run {name}", hint=hint)
 
 
 def _line(name: str, first: Any, second: Any) -> Row:
@@ -51,7 +73,7 @@ def _line(name: str, first: Any, second: Any) -> Row:
 
 
 def _task(task: Row) -> Row:
-    side = {name: task[name] for name in (*_FACTS, "duration")}
+    side = {name: task[name] for name in (*_FACTS, *_TIMES)}
     side["depends on"] = ", ".join(str(one["key"]) for one in task["depends_on"]) or None
     for kind in ("inputs", "outputs"):
         for tag, elements in task[kind].items():
@@ -64,18 +86,28 @@ def _task(task: Row) -> Row:
     return side
 
 
-def _is_workflow(provenance: Provenance, tag: str) -> bool:
-    found = provenance.dicts(
-        'SELECT 1 AS found FROM "public".task WHERE workflow = :tag LIMIT 1', {"tag": tag}
-    ) or provenance.dicts('SELECT 1 AS found FROM "public".workflow WHERE tag = :tag LIMIT 1', {"tag": tag})
-    return bool(found)
+def _is_known(provenance: Provenance, kind: str, name: str, run: str | None) -> bool:
+    tasks, workflows, given = _conditions(kind, name, run)
+    return bool(
+        provenance.dicts(f'SELECT 1 AS found FROM "public".task AS t WHERE {tasks} LIMIT 1', given)
+        or provenance.dicts(f"SELECT 1 AS found {_WORKFLOWS} WHERE {workflows} LIMIT 1", given)
+    )
 
 
-def _workflow(provenance: Provenance, tag: str) -> Row:
-    given = {"tag": tag}
+def _conditions(kind: str, name: str, run: str | None) -> tuple[str, str, dict[str, Any]]:
+    """What tasks, and what workflows, belong to a workflow or run; and the parameters."""
+    column = _WHOLE[kind]
+    workflows = "w.tag" if kind == "workflow" else "c.run"
+    if run is None:
+        return f"{column} = :name", f"{workflows} = :name", {"name": name}
+    return f"{column} = :name AND t.run = :run", f"{workflows} = :name AND c.run = :run", {"name": name, "run": run}
+
+
+def _sums(provenance: Provenance, kind: str, name: str, run: str | None) -> Row:
+    tasks, workflows, given = _conditions(kind, name, run)
     side: Row = {}
     runs = provenance.dicts(
-        'SELECT status, error_msg AS error, started, ended FROM "public".workflow WHERE tag = :tag ORDER BY id', given
+        f"SELECT w.status, w.error_msg AS error, w.started, w.ended {_WORKFLOWS} WHERE {workflows} ORDER BY w.id", given
     )
     if runs:
         side |= {"runs": len(runs), "status": runs[-1]["status"], "error": runs[-1]["error"]}
@@ -83,7 +115,7 @@ def _workflow(provenance: Provenance, tag: str) -> Row:
         "SELECT d.tag, t.status, count(*) AS tasks, min(t.started) AS started, max(t.ended) AS ended, "
         "avg(t.ended - t.started) AS mean, max(t.ended - t.started) AS longest "
         'FROM "public".task AS t JOIN "public".data_transformation AS d ON d.id = t.dt_id '
-        "WHERE t.workflow = :tag GROUP BY d.tag, t.status ORDER BY d.tag, t.status",
+        f"WHERE {tasks} GROUP BY d.tag, t.status ORDER BY d.tag, t.status",
         given,
     )
     began = [row["started"] for row in steps if row["started"] is not None]
@@ -97,11 +129,11 @@ def _workflow(provenance: Provenance, tag: str) -> Row:
         if row["mean"] is not None:
             side[f"{name}: mean"] = row["mean"]
             side[f"{name}: longest"] = row["longest"]
-    return side | _means(provenance, given)
+    return side | _means(provenance, tasks, given)
 
 
-def _means(provenance: Provenance, given: Row) -> Row:
-    """The mean of each numeric attribute of each set, over the elements of a workflow."""
+def _means(provenance: Provenance, tasks: str, given: Row) -> Row:
+    """The mean of each numeric attribute of each set, over the elements of these tasks."""
     attributes = defaultdict(list)
     for row in provenance.dicts(
         'SELECT ds_id, name, column_name FROM "public".attribute WHERE ordinal IS NOT NULL '
@@ -120,7 +152,7 @@ def _means(provenance: Provenance, given: Row) -> Row:
         selected = ", ".join(f"avg(e.{quoted(column)}) AS {quoted(column)}" for _, column in columns)
         (found,) = provenance.dicts(
             f'SELECT count(*) AS "elements of set", {selected} FROM {qualified(row["table_name"])} AS e '
-            f'JOIN "public".task AS t ON t.id = e.{quoted(row["task_column"])} WHERE t.workflow = :tag',
+            f'JOIN "public".task AS t ON t.id = e.{quoted(row["task_column"])} WHERE {tasks}',
             given,
         )
         if found["elements of set"]:

@@ -194,11 +194,11 @@ def _tasks(provenance: Provenance, numbers: list[int]) -> list[Row]:
             f"id IN ({', '.join(map(str, numbers[start : start + MOST_NAMED]))})"
             for start in range(0, len(numbers), MOST_NAMED)
         ]
-    names = ("id", "key", "dt_id", "workflow", "status", "computing_resource", "client_id", "started", "ended")
+    names = ("id", "key", "dt_id", "workflow", "status", "computing_resource", "client_id", "run", "started", "ended")
     rows: list[Row] = []
     for condition in conditions:
         found = provenance.columns(f'SELECT {", ".join(names)} FROM "public".task WHERE {condition}')
-        for number, key, step, workflow, status, host, client, started, ended in zip(*found, strict=True):
+        for number, key, step, workflow, status, host, client, run, started, ended in zip(*found, strict=True):
             if number in wanted:
                 rows.append(
                     {
@@ -209,6 +209,7 @@ def _tasks(provenance: Provenance, numbers: list[int]) -> list[Row]:
                         "status": status,
                         "host": host,
                         "client": clients.get(client),
+                        "run": run,
                         "started": started,
                         "ended": ended,
                         "duration": _duration(started, ended),

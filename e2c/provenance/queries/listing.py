@@ -1,7 +1,8 @@
-"""Lists of what is not a task: dataflows, workflows, sets, clients."""
+"""Lists of what is not a task: dataflows, workflows, runs, sets, clients."""
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ _STATEMENTS = {
         'FROM "public".dataflow AS f ORDER BY f.id'
     ),
     "workflows": (
-        "SELECT w.id, w.tag, f.tag AS dataflow, w.status, c.client, w.started, w.ended, "
+        "SELECT w.id, w.tag, f.tag AS dataflow, w.status, c.client, c.run, w.started, w.ended, "
         "w.ended - w.started AS duration, coalesce(k.tasks, 0) AS tasks, w.error_msg AS error "
         'FROM "public".workflow AS w '
         'LEFT JOIN "public".dataflow_version AS v ON v.version = w.df_version '
@@ -28,8 +29,13 @@ _STATEMENTS = {
         "GROUP BY workflow, client_id) AS k "
         "ON k.workflow = w.tag AND k.client_id = w.client_id ORDER BY w.id DESC"
     ),
+    "runs": (
+        "SELECT run, count(*) AS tasks, sum(CASE WHEN status = 'FAILED' THEN 1 ELSE 0 END) AS failed, "
+        "count(DISTINCT client_id) AS clients, min(started) AS started, max(ended) AS ended, "
+        'max(ended) - min(started) AS duration FROM "public".task GROUP BY run ORDER BY max(id) DESC'
+    ),
     "clients": (
-        'SELECT id, user_name AS "user", client, host, received, stored, rejected, lost, first_seen, last_seen '
+        'SELECT id, user_name AS "user", client, host, run, received, stored, rejected, lost, first_seen, last_seen '
         'FROM "public".client ORDER BY id'
     ),
     "sets": (
@@ -41,5 +47,20 @@ _STATEMENTS = {
 
 
 def listed(provenance: Provenance, what: str) -> list[Row]:
-    """The rows of a list: ``dataflows``, ``workflows``, ``sets`` or ``clients``."""
+    """The rows of a list: ``dataflows``, ``workflows``, ``runs``, ``sets`` or ``clients``."""
     return provenance.dicts(_STATEMENTS[what])
+
+
+def unknown_run(provenance: Provenance, name: str) -> str | None:
+    """What to say of a run that no task belongs to, with those of a like name; None where there are tasks."""
+    if provenance.dicts('SELECT 1 AS found FROM "public".task WHERE run = :run LIMIT 1', {"run": name}):
+        return None
+    near = like_runs(provenance, name)
+    return f"no task belongs to run {name}{f'; perhaps you mean {near}' if near else ', see `list runs`'}"
+
+
+def like_runs(provenance: Provenance, name: str) -> str:
+    """Names of runs that are nearly this one; an empty text where there are none."""
+    known = provenance.dicts('SELECT DISTINCT run FROM "public".task WHERE run IS NOT NULL')
+    near = get_close_matches(name, [row["run"] for row in known], 2, 0.6)
+    return " or ".join(f"`{one}`" for one in near)

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from e2c.errors import ProvenanceError
+from e2c.errors import ProvenanceError, QueryError
 from e2c.provenance.folder import DataFolder
-from e2c.provenance.queries.answer import DEFAULT_LIMIT_S, Session
+from e2c.provenance.queries.answer import DEFAULT_LIMIT_S, Answer, Session
 
 if TYPE_CHECKING:
     from e2c.provenance.queries.lineage import Lineage
@@ -39,6 +39,17 @@ class Result:
         """Each row as a dictionary."""
         return [dict(zip(self.columns, row, strict=True)) for row in self.rows]
 
+    @property
+    def value(self) -> Any:
+        """The only value, where there is one row with one column.
+
+        Raises:
+            QueryError: there are more, or none.
+        """
+        if len(self.rows) != 1 or len(self.columns) != 1:
+            raise QueryError(f"the result has {len(self.rows)} rows and {len(self.columns)} columns, not one value")
+        return self.rows[0][0]
+
     def frame(self) -> Any:
         """The result as a pandas data frame.
 
@@ -52,6 +63,13 @@ class Result:
                 "data frames need pandas, which is not installed", hint="Install it: `pip install pandas`"
             ) from error
         return pandas.DataFrame(self.rows, columns=list(self.columns))
+
+
+def gathered(answer: Answer) -> Result:
+    """All rows of an answer."""
+    names = [name if name.isidentifier() else "" for name in answer.columns]
+    row = namedtuple("Row", names, rename=True)  # type: ignore[misc]
+    return Result(answer.columns, [row._make(values) for values in answer.rows])
 
 
 class Provenance:
@@ -71,16 +89,14 @@ class Provenance:
             QueryError: it was refused, or took too long.
         """
         with self._session.ask(statement, self._limit_s, parameters) as answer:
-            names = [name if name.isidentifier() else "" for name in answer.columns]
-            row = namedtuple("Row", names, rename=True)  # type: ignore[misc]
-            return Result(answer.columns, [row._make(values) for values in answer.rows])
+            return gathered(answer)
 
     def tasks(self, **filters: Any) -> list[Row]:
         """Tasks, newest first.
 
         Args:
-            filters: ``dataflow``, ``workflow``, ``transformation``, ``status``, ``client``: texts; ``since``: a time;
-                ``limit``: most rows; ``sort``: ``started``, ``ended``, ``duration`` or ``id``.
+            filters: ``dataflow``, ``workflow``, ``transformation``, ``status``, ``client``, ``run``: texts; ``since``:
+                a time; ``limit``: most rows; ``sort``: ``started``, ``ended``, ``duration`` or ``id``.
         """
         from e2c.provenance.queries.tasks import Filters, listed
 
@@ -91,14 +107,15 @@ class Provenance:
 
         Args:
             identity: the ``id`` of its row, or as text the identity that the application gave it.
-            narrowed: ``transformation``, ``workflow`` or ``client``, where the identity is not the only one.
+            narrowed: ``transformation``, ``workflow``, ``client`` or ``run``, where the identity is not the only one;
+                without a run, the task of the newest one that has it.
 
         Raises:
             QueryError: there is no such task, or there are several.
         """
         from e2c.provenance.queries.tasks import find, whole
 
-        return whole(self, find(self, identity, **narrowed))
+        return whole(self, find(self, identity, **narrowed).id)
 
     def lineage(
         self, identity: int | str, *, up: bool = True, down: bool = True, depth: int | None = None, **narrowed: Any
@@ -115,10 +132,10 @@ class Provenance:
         from e2c.provenance.queries.lineage import follow
         from e2c.provenance.queries.tasks import find
 
-        return follow(self, find(self, identity, **narrowed), up=up, down=down, depth=depth)
+        return follow(self, find(self, identity, **narrowed).id, up=up, down=down, depth=depth)
 
     def compare(self, first: int | str, second: int | str, **narrowed: Any) -> Row:
-        """Two tasks side by side, or two workflows when there are no such tasks.
+        """Two tasks side by side; when there are no such tasks two workflows, or two runs.
 
         Raises:
             QueryError: one of them is not there, or there are several.
@@ -126,6 +143,12 @@ class Provenance:
         from e2c.provenance.queries.compare import compare
 
         return compare(self, first, second, **narrowed)
+
+    def runs(self) -> list[Row]:
+        """Runs that have tasks, the newest first; ``run`` is None for tasks that are part of no named one."""
+        from e2c.provenance.queries.listing import listed
+
+        return listed(self, "runs")
 
     def timeline(self, **filters: Any) -> list[Row]:
         """When tasks ran, by host and client; filters as for :meth:`tasks`."""

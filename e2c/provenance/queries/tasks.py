@@ -5,10 +5,11 @@ from __future__ import annotations
 
 import datetime
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from e2c.errors import QueryError
 from e2c.provenance.names import qualified, quoted
+from e2c.provenance.queries.listing import unknown_run
 
 if TYPE_CHECKING:
     from e2c.provenance.queries.provenance import Provenance, Row
@@ -25,7 +26,7 @@ MOST_CANDIDATES = 10
 
 _TASK = (
     "t.id, t.key, d.tag AS transformation, f.tag AS dataflow, t.workflow, t.status, t.computing_resource AS host, "
-    "c.client, t.started, t.ended, t.ended - t.started AS duration"
+    "c.client, t.run, t.started, t.ended, t.ended - t.started AS duration"
 )
 _FROM = (
     'FROM "public".task AS t '
@@ -44,13 +45,20 @@ class Filters:
     transformation: str | None = None
     status: str | None = None
     client: str | None = None
+    run: str | None = None  # name
     since: datetime.datetime | None = None  # began then or later
     limit: int | None = None
     sort: str = "id"
 
     def condition(self) -> tuple[str, dict[str, Any]]:
         """``WHERE ...`` and its parameters."""
-        columns = {"dataflow": "f.tag", "workflow": "t.workflow", "transformation": "d.tag", "client": "c.client"}
+        columns = {
+            "dataflow": "f.tag",
+            "workflow": "t.workflow",
+            "transformation": "d.tag",
+            "client": "c.client",
+            "run": "t.run",
+        }
         given: dict[str, Any] = {}
         terms = []
         for name, column in columns.items():
@@ -65,6 +73,14 @@ class Filters:
             given["since"] = self.since
             terms.append("t.started >= :since")
         return (f"WHERE {' AND '.join(terms)}" if terms else ""), given
+
+
+class Found(NamedTuple):
+    """A task that was found."""
+
+    id: int
+    run: str | None  # of which it is part
+    others: tuple[str | None, ...]  # earlier runs that have a task of that identity
 
 
 def listed(provenance: Provenance, filters: Filters) -> list[Row]:
@@ -92,8 +108,9 @@ def find(
     transformation: str | None = None,
     workflow: str | None = None,
     client: str | None = None,
-) -> int:
-    """The row that an identity means.
+    run: str | None = None,
+) -> Found:
+    """The row that an identity means; where several runs have such tasks, that of the newest run.
 
     Args:
         identity: a text is what the application gave, or the id of a row where no application gave it; a number, and
@@ -102,7 +119,7 @@ def find(
     Raises:
         QueryError: there is no such task, or there are several.
     """
-    where, parameters = Filters(transformation=transformation, workflow=workflow, client=client).condition()
+    where, parameters = Filters(transformation=transformation, workflow=workflow, client=client, run=run).condition()
     also = f"{where} AND" if where else "WHERE"
     found: list[Row] = []
     wanted = identity
@@ -117,19 +134,27 @@ def find(
     if not found and str(identity).isdecimal() and int(identity) < 1 << 31:
         found = provenance.dicts(f"SELECT {_TASK} {_FROM} {also} t.id = {int(identity)}", parameters)
     if not found:
-        raise QueryError(f"there is no task {wanted}", hint="See which there are: `list`")
+        of_run = f" of run {run}" if run is not None else ""
+        unknown = unknown_run(provenance, run) if run is not None else None
+        raise QueryError(
+            f"there is no task {wanted}{of_run}", why=unknown, hint="See which there are: `list`, `list runs`"
+        )
+    newest = found[0]["run"]
+    others = tuple(dict.fromkeys(row["run"] for row in found if row["run"] != newest))
+    found = [row for row in found if row["run"] == newest]
     if len(found) > 1:
         shown = [
-            f"row {row['id']} ({row['transformation']}, workflow {row['workflow']}, client {row['client']})"
+            f"row {row['id']} ({row['transformation']}, workflow {row['workflow']}, client {row['client']}"
+            f"{'' if row['run'] is None else f', run {newest}'})"
             for row in found[:MOST_CANDIDATES]
         ]
         more = "..." if len(found) > MOST_CANDIDATES else ""
         raise QueryError(
             f"several tasks are named {identity}",
             why=f"{', '.join(shown)}{more}",
-            hint="Narrow it with --transformation, --workflow or --client, or name the row: `row:NUMBER`",
+            hint="Narrow it with --transformation, --workflow, --client or --run, or name the row: `row:NUMBER`",
         )
-    return int(found[0]["id"])
+    return Found(int(found[0]["id"]), newest, others)
 
 
 def summary(provenance: Provenance, number: int) -> Row:

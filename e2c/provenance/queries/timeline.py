@@ -1,4 +1,4 @@
-"""When tasks ran, one lane for each host and client."""
+"""When tasks ran, one lane for each host and client, so that no lane has tasks of two runs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BLOCKS = " ▁▂▃▄▅▆▇█"
 
 
 def lanes(provenance: Provenance, **filters: Any) -> list[Row]:
-    """The lanes by host and client: ``host``, ``client``, and ``tasks`` in the order of their beginning.
+    """The lanes by host and client: ``host``, ``client``, ``run``, and ``tasks`` in the order of their beginning.
 
     A task without a beginning has no place in time and is left out.
     """
@@ -31,6 +31,7 @@ def lanes(provenance: Provenance, **filters: Any) -> list[Row]:
         {
             "host": host,
             "client": client,
+            "run": tasks[0]["run"],
             "tasks": [
                 {name: task[name] for name in names}
                 for task in sorted(tasks, key=lambda one: (one["started"], one["id"]))

@@ -98,9 +98,10 @@ class Assembly:
         self.awaited = Awaited(take)
         self.workflow_ends: list[tuple[int, str, str, int, str | None]] = []
 
-    def add(self, client: int, host: str | None, batch: Batch) -> int:
+    def add(self, client: int, host: str | None, batch: Batch, run: str | None = None) -> int:
         """Add the records of a batch. Returns how many of them were rejected."""
         rejected = 0
+        self.tasks.of_run(client, run)
         prepared = []
         for group in batch.groups:
             if group.shape.kind not in _TASK_KINDS:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from e2c.provenance.names import literal
-from provlight.wire import Shape, remember
+from provlight.wire import MAX_NAME, RUN, Shape, remember
 
 MAX_CLIENTS = 4096
 """Clients whose state is kept in memory; others are read again when they send."""
@@ -35,6 +35,7 @@ class Client:
     id: int
     last: int
     host: str | None
+    run: str | None = None  # of which its tasks are part
     shapes: dict[int, Shape] = field(default_factory=dict)
     asked: int = 0  # how often the shapes of the next batch were asked for
     received: int = 0
@@ -78,7 +79,7 @@ class Clients(dict[tuple[str, str], Client]):
         if len(self) >= MAX_CLIENTS:  # far more than one transaction has, so the first is not in it
             del self[next(iter(self))]
         where = f"user_name = {literal(user)} AND client = {literal(name)}"
-        found = self._rows(f'SELECT id, last_seq, host FROM "public".client WHERE {where}')
+        found = self._rows(f'SELECT id, last_seq, host, run FROM "public".client WHERE {where}')
         if found:
             client = Client(*found[0])
             for number, shape in self._rows(f"SELECT number, shape FROM client_shape WHERE client_id = {client.id}"):
@@ -99,9 +100,12 @@ class Clients(dict[tuple[str, str], Client]):
         """What a client tells of itself."""
         host = about.get("host")
         client.host = str(host).replace("\0", "") if host else client.host
+        run = str(about.get(RUN, "")).replace("\0", "")[:MAX_NAME]
+        client.run = run or client.run
         text = json.dumps(about)
         self._execute(
-            f'UPDATE "public".client SET about = {literal(text)}, host = {literal(client.host)} WHERE id = {client.id}'
+            f'UPDATE "public".client SET about = {literal(text)}, host = {literal(client.host)}, '
+            f"run = {literal(client.run)} WHERE id = {client.id}"
         )
 
     def announced(self, client: Client, announced: Mapping[int, Shape]) -> None:

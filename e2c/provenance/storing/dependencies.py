@@ -2,7 +2,7 @@
 
 Of several candidates that count which the same client began before: the latest of the same workflow, else the latest.
 Then comes what the same client began later, and a task of another client only when it is the only one of that identity
-in a workflow of the same identity and dataflow: other workflows are other runs.
+in a workflow of the same identity and dataflow and in the same run.
 
 Rows of the small table are brought into the order of the large one's ids before they are joined: MonetDB then searches
 the ids, which ascend, and does not read all of them.
@@ -30,7 +30,7 @@ MAKE = (
 CLEAR_PAIRS = "DELETE FROM tmp.pair"
 
 _OWN = "CAST({0}.client_id AS TEXT) || '/' || {1}.key"
-_SHARED = "CAST(v.df_id AS TEXT) || '/' || {0}.workflow || '/' || {1}.key"
+_SHARED = "CAST(v.df_id AS TEXT) || '/' || coalesce({0}.run, '') || '/' || {0}.workflow || '/' || {1}.key"
 _DATAFLOW = 'JOIN "public".dataflow_version AS v ON v.version = {0}.df_version'
 
 _WANT = (

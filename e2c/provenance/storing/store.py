@@ -318,7 +318,7 @@ class Store:
         if batch.lost:
             self._clients.lost(client, message.seq, message.seq, batch.lost, batch.reason, now)
             client.lost += batch.lost
-        rejected = assembly.add(client.id, client.host, batch)
+        rejected = assembly.add(client.id, client.host, batch, client.run)
         self._clients.announced(client, batch.announced)
         for group in batch.groups:
             if group.records:

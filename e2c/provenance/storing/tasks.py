@@ -8,7 +8,17 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import islice, repeat
 from typing import Any
 
-from e2c.provenance.columns import BIGINT_NULL, INTEGER_NULL, Rows, bigints, checksums, integers, texts, timestamps
+from e2c.provenance.columns import (
+    BIGINT_NULL,
+    INTEGER_NULL,
+    Rows,
+    bigints,
+    checksums,
+    integers,
+    same_text,
+    texts,
+    timestamps,
+)
 from e2c.provenance.names import literal, qualified
 from e2c.provenance.storing.checks import clean
 from provlight.wire import Group
@@ -109,6 +119,7 @@ class TaskRows:
         self._index = index
         self._numbers = numbers
         self._rows = rows
+        self._runs: dict[int, str] = {}  # by client
         self._open: dict[Key, int] = {}  # begun in this transaction, place in the lists below
         self._earlier: dict[Key, int] = {}  # begun before, found in the database
         self._ids: list[int] = []
@@ -123,6 +134,11 @@ class TaskRows:
         self.orphans: list[
             tuple[int, str, int]
         ] = []  # whose parent is not known: row, and identity and transformation of that
+
+    def of_run(self, client: int, run: str | None) -> None:
+        """The tasks of a client are part of a run; None: of none that has a name."""
+        if run is not None:
+            self._runs[client] = run
 
     def begin(
         self,
@@ -276,6 +292,8 @@ class TaskRows:
             "key_sum": ("INTEGER", checksums(keys)),
             "started": ("TIMESTAMP", timestamps(self._started)),
         }
+        if self._runs:
+            columns["run"] = "TEXT", self._run_names(clients)
         if self._ended.count(None) < count:
             columns["ended"] = "TIMESTAMP", timestamps(self._ended)
         if self._errors.count(None) < count:
@@ -288,6 +306,12 @@ class TaskRows:
             columns["parent_dt_id"] = "INTEGER", integers([step for _, _, step in parents])
         rows.append(count, columns)
         return rows
+
+    def _run_names(self, clients: Sequence[int]) -> bytes:
+        names = {self._runs.get(client) for client in set(clients)}
+        if len(names) == 1:
+            return same_text(names.pop(), len(clients))
+        return texts([self._runs.get(client) for client in clients])
 
     def ended_rows(self) -> Rows:
         """Ends of tasks that began in earlier transactions."""
