@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, Strict, model_validator
@@ -30,7 +31,16 @@ class Monitoring(Closed):
     agent_conf: ArtifactPath | None = Field(
         None, description="Telegraf configuration in the artifacts folder (`tig`).", examples=["telegraf.conf"]
     )
-    options: Options = Field("-m -c -n", description="Options of dstat.")
+    options: Options = Field(
+        "-m -c -n", description="Options of dstat; CPU, memory, disk and network are always sampled."
+    )
+    period: Annotated[int, Strict()] | None = Field(
+        None,
+        ge=1,
+        le=3600,
+        description="Seconds between two samples (`dstat`); 1 unless given here or as last word of `options`.",
+        examples=[5],
+    )
     ipv: Annotated[Literal[4, 6], WHOLE] = Field(4, description="Address family of the measurements.")
 
     model_config = ConfigDict(
@@ -48,6 +58,7 @@ class Monitoring(Closed):
     @model_validator(mode="after")
     def _check(self) -> Monitoring:
         if self.type == "dstat":
+            read_options(self.options, self.period)
             return self
         if self.provider is None:
             raise PydanticCustomError(
@@ -64,6 +75,68 @@ class Monitoring(Closed):
                 {"hint": "Say where it runs, as cluster: gros"},
             )
         return self
+
+
+_WITH_VALUE = "CDINS"
+"""Options of one letter that take a value: which processors, disks, interrupts, interfaces, swap."""
+_TOTALLED = "CDN"
+"""Those whose value leaves the total out unless it names it."""
+_ALWAYS = "cdmnT"
+_ALWAYS_LONG = frozenset({"--cpu", "--disk", "--epoch", "--mem", "--net"})
+_OURS = "ohV"
+_OURS_LONG = ("--debug", "--devel", "--display", "--help", "--list", "--output", "--pidfile", "--profile", "--version")
+
+
+def read_options(options: str, period: int | None) -> tuple[tuple[str, ...], int]:
+    """Options of dstat beyond those that are always given, and the seconds between two samples.
+
+    Raises:
+        PydanticCustomError: an option that would change where samples go or when sampling ends, or no option at all.
+    """
+    words = iter(options.split())
+    kept: list[str] = []
+    numbers: list[int] = []
+    for word in words:
+        if word.isdecimal():
+            numbers.append(int(word))
+        elif word.startswith("--"):
+            name = word.partition("=")[0]
+            if any(ours.startswith(name) for ours in _OURS_LONG):
+                raise _option(f"{name} cannot be given", "Remove it; this program sees to where the samples go")
+            kept += [] if word in _ALWAYS_LONG else [word]
+        elif word.startswith("-") and word != "-":
+            kept += _letters(word, words)
+        else:
+            raise _option(f"{word!r} is not an option of dstat", "Write options as -m -c -n")
+    if len(numbers) > 1:
+        raise _option("a number of samples is given, after which sampling would end", f"Remove {numbers[1]}")
+    if numbers and period not in (None, numbers[0]):
+        raise _option(f"the period is {numbers[0]} here and {period} under period", "Keep one of them")
+    seconds = period or (numbers[0] if numbers else 1)
+    if not 1 <= seconds <= 3600:
+        raise _option(f"the period is {seconds} s", "Write 1 to 3600 seconds")
+    return tuple(kept), seconds
+
+
+def _letters(word: str, words: Iterator[str]) -> list[str]:
+    """What is kept of a word of options of one letter; the value of the last may be the next word."""
+    kept: list[str] = []
+    for place, letter in enumerate(word[1:], 2):
+        if letter in _OURS:
+            raise _option(f"-{letter} cannot be given", "Remove it; this program sees to where the samples go")
+        if letter in _WITH_VALUE:
+            value = word[place:] or next(words, "")
+            if not value:
+                raise _option(f"-{letter} has no value", f"Write, for example, -{letter} total")
+            if letter in _TOTALLED and not {"total", "all"} & set(value.split(",")):
+                value += ",total"
+            return [*kept, f"-{letter}", value]
+        kept += [] if letter in _ALWAYS else [f"-{letter}"]
+    return kept
+
+
+def _option(message: str, hint: str) -> PydanticCustomError:
+    return PydanticCustomError("monitoring-options", "{why}", {"why": message, "key": "options", "hint": hint})
 
 
 Channel = Annotated[int, Strict(), Field(ge=11, le=26)]

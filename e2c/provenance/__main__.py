@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from e2c.errors import E2CError, ProvenanceError
-from e2c.provenance.command import backup, browse, export, query, service, shell
+from e2c.provenance.command import backup, browse, export, query, samples, service, shell
 
 MODULE = "python -m e2c.provenance"
 """How the service is called where the lab is not installed; messages name it so."""
@@ -53,7 +53,7 @@ def parser(program: str) -> argparse.ArgumentParser:
     )
     made.set_defaults(program=program)
     commands = made.add_subparsers(required=True, metavar="COMMAND")
-    for group in (service, query, shell, browse, backup, export):
+    for group in (service, query, shell, browse, backup, export, samples):
         group.register(commands)
     return made
 

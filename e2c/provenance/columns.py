@@ -90,8 +90,16 @@ def timestamps(values: Sequence[int | None]) -> bytes:
 
 
 def _words(second: int) -> tuple[int, int]:
-    at = _EPOCH + timedelta(seconds=second)
-    return at.second | at.minute << 8 | at.hour << 16, at.day | at.month << 8 | at.year << 16
+    day, rest = divmod(second, 86_400)
+    minutes, seconds = divmod(rest, 60)
+    hours, minutes = divmod(minutes, 60)
+    date = _DAYS.get(day)
+    if date is None:
+        if len(_DAYS) > _MAX_SECONDS:
+            _DAYS.clear()
+        at = _EPOCH + timedelta(days=day)
+        date = _DAYS[day] = at.day | at.month << 8 | at.year << 16
+    return seconds | minutes << 8 | hours << 16, date
 
 
 def _with_nulls(values: Sequence[int | None], data: bytes) -> bytes:
@@ -101,6 +109,7 @@ def _with_nulls(values: Sequence[int | None], data: bytes) -> bytes:
 
 
 _SECONDS: dict[int, tuple[int, int]] = {}
+_DAYS: dict[int, int] = {}
 _MAX_SECONDS = 1 << 14
 
 

@@ -8,7 +8,7 @@ import secrets
 import shlex
 import shutil
 import tarfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -108,10 +108,18 @@ def health(host: Host) -> dict[str, Any]:
     return {"healthy": result.ok, **report}
 
 
-def backup(host: Host, folder: Path, drain_s: int, progress: Progress, agents: Iterable[Host] = ()) -> list[Path]:
+def backup(
+    host: Host,
+    folder: Path,
+    drain_s: int,
+    progress: Progress,
+    agents: Iterable[Host] = (),
+    run: str | None = None,
+) -> list[Path]:
     """Wait until everything captured is stored, then copy the database: SQL dump, CSV files and PROV-JSON.
 
     Args:
+        run: name of the run whose tasks the CSV files and PROV-JSON hold; None: all tasks. The dump holds everything.
         agents: hosts of the application; what ended processes left there in the spool is sent first.
         folder: ``provenance-data`` of the output folder; made if missing.
         drain_s: limit in seconds for what is still on its way into the database.
@@ -133,13 +141,14 @@ def backup(host: Host, folder: Path, drain_s: int, progress: Progress, agents: I
     dump = folder / "provenance_database.sql"
     _fetched(shell.fetch(host, command(host, "dump", "--output", "-"), dump, timeout_s=BACKUP_S), "SQL dump")
     progress(f"{dump.name}: {dump.stat().st_size} bytes")
-    names = _exported(host, "csv", f"{DATA}.csv", folder)
+    chosen = () if run is None else (f"--run={run}",)
+    names = _exported(host, "csv", f"{DATA}.csv", folder, chosen)
     progress(f"{sum(name.endswith('.csv') for name in names)} CSV files")
-    tasks = _tasks(dump)
+    tasks = _tasks(folder)
     if tasks <= PROV_TASKS:
         for stale in folder.glob("provenance*.prov.json"):
             stale.unlink()
-        documents = _exported(host, "prov-json", f"{DATA}.prov/provenance.prov.json", folder)
+        documents = _exported(host, "prov-json", f"{DATA}.prov/provenance.prov.json", folder, chosen)
         progress(f"{len(documents)} PROV-JSON document{'s' if len(documents) > 1 else ''}")
         names += documents
     else:
@@ -157,11 +166,11 @@ def backup(host: Host, folder: Path, drain_s: int, progress: Progress, agents: I
     return [dump, *(folder / name for name in sorted(names))]
 
 
-def _exported(host: Host, form: str, output: str, folder: Path) -> list[str]:
+def _exported(host: Host, form: str, output: str, folder: Path, chosen: Sequence[str]) -> list[str]:
     """Export on the host of the service and fetch what was written; returns the names of the files."""
     place = output if form == "csv" else str(PurePosixPath(output).parent)
     archive = folder / f".{form}.tar"
-    write = command(host, "export", "--format", form, "--output", output)
+    write = command(host, "export", "--format", form, "--output", output, *chosen)
     made = "" if place == output else f"mkdir -p {place} && "
     script = f"rm -rf {place} && {made}{write} >&2 && tar -C {place} -cf - . && rm -rf {place}"
     try:
@@ -171,11 +180,10 @@ def _exported(host: Host, form: str, output: str, folder: Path) -> list[str]:
         archive.unlink(missing_ok=True)
 
 
-def _tasks(dump: Path) -> int:
-    """How many tasks a dump holds, by its first line."""
-    with dump.open(encoding="utf-8") as file:
-        head = json.loads(file.readline().removeprefix("-- e2c provenance dump "))
-    return int(head["rows"]['"public"."task"'])
+def _tasks(folder: Path) -> int:
+    """How many tasks the CSV files of a folder hold, by their description."""
+    described = json.loads((folder / "datapackage.json").read_text(encoding="utf-8"))
+    return next(int(one["e2c"]["rows"]) for one in described["resources"] if one["e2c"]["table"] == "task")
 
 
 def _send_spools(agents: Iterable[Host], folder: Path, limit_s: int) -> dict[str, str]:

@@ -14,6 +14,8 @@ from e2c.errors import ProvenanceError
 
 SKIPPED = {"__pycache__", "tests"}
 EPOCH = 0
+COLLECTOR = "dool/__main__.py"
+"""Program of the collector in its archive."""
 
 
 def service_archive(libraries: Path) -> bytes:
@@ -30,6 +32,11 @@ def service_archive(libraries: Path) -> bytes:
         files += _tree(_package(name), name)
     files += _tree(libraries, "monetdbe.libs")
     return _archive(files)
+
+
+def collector_archive() -> bytes:
+    """The collector of monitoring as a gzipped tar; it needs nothing but Python 3."""
+    return _archive(_tree(_package("dool"), "dool"))
 
 
 def device_bundle() -> bytes:

@@ -215,6 +215,7 @@ LAYOUT = (
     ("ds_training_input", "attribute", "exact_value", "derivation", "file", "task_link"),
     ("task", "task_dependency", "task_extra", "performance", "awaited_task"),
     ("client", "client_shape", "loss", "rejected", "awaited_set"),
+    ("task_load", "monitoring_sample"),
 )
 """Columns of the diagram; a table that is not named here comes last."""
 

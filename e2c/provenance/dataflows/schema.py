@@ -1,4 +1,4 @@
-"""The statements of ``schema.sql``, which makes the system tables, and of ``meanings.sql``, which explains them."""
+"""The statements that make the system tables (``schema.sql``, ``monitoring.sql``), and those that explain them."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ _NAME = re.compile(r'^(?:CREATE TABLE IF NOT EXISTS|CREATE OR REPLACE VIEW) "pub
 
 def statements() -> list[str]:
     """What makes the tables. A statement does nothing, or fails because a column is there, when it was done before."""
-    return _statements("schema.sql")
+    return _statements("schema.sql") + _statements("monitoring.sql")
 
 
 def meanings() -> list[str]:
     """What explains each table and column, as comments in the database."""
-    return _statements("meanings.sql")
+    return _statements("meanings.sql") + _statements("monitoring_meanings.sql")
 
 
 @cache
