@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address
 
-_TIME_MS = {"us": 0.001, "ms": 1.0, "s": 1000.0}
+from e2c.emulation.commands import DISTRIBUTIONS, EXEMPT_PREFS, FIRST_LEAF, NEIGHBOURS, PREFS, RANGE, RECORD
+from e2c.emulation.constraint import Exemption
+
+_TIME_MS = {"ns": 1e-6, "us": 0.001, "ms": 1.0, "s": 1000.0}
 _RATE_KBIT = {"bit": 0.001, "Kbit": 1.0, "Mbit": 1e3, "Gbit": 1e6, "Tbit": 1e9}
-_V4_OFFSET = 16
-_V6_OFFSETS = (24, 28, 32, 36)
+_TIME = r"([\d.]+(?:e\+?\d+)?)(ns|us|ms|s)\b"
+_SHARE = r"([\d.]+(?:e-?\d+)?)%"
+_SHARES = ("loss", "duplicate", "reorder", "corrupt")
+_HARMLESS = re.compile(r"qdisc (ingress|clsact) |filter parent 1: protocol \S+ pref \d+ u32\b(?!.*flowid)")
+"""What concerns arriving packets only, and the tables that filters of one rank share."""
+_FILTER = re.compile(
+    r"filter parent 1: protocol (\S+) pref (\d+) u32 .*\bfh ([0-9a-f]+:[0-9a-f]*:[0-9a-f]+) .*flowid (\S+)"
+)
+_WHOLE = 0xFFFFFFFF
+_TCP = {"ip": (8, 0x00060000, 0x00FF0000), "ipv6": (4, 0x00000600, 0x0000FF00)}
+_PORTS = {"ip": 20, "ipv6": 40}
+"""Where an IPv4 and an IPv6 header hold the protocol, and where the TCP header of one without options has its ports."""
+_ADDRESS = {"ip": (16,), "ipv6": (24, 28, 32, 36)}
 """Where the destination address lies in an IPv4 and in an IPv6 header, in bytes."""
 
 
@@ -18,7 +33,9 @@ class Shape:
     """What happens to packets for one destination.
 
     Attributes:
-        delay_ms, loss_percent, rate_kbit: as ``tc`` reports them.
+        delay_ms, jitter_ms, loss_percent, duplicate_percent, reorder_percent, corrupt_percent, limit_packets,
+            rate_kbit: as ``tc`` reports them, times in three digits.
+        distribution: the table that spreads the jitter, told by the number of the netem; ``None``: uniform.
         words: its own words.
     """
 
@@ -26,6 +43,61 @@ class Shape:
     loss_percent: float
     rate_kbit: float
     words: str
+    jitter_ms: float = 0.0
+    distribution: str | None = None
+    duplicate_percent: float = 0.0
+    reorder_percent: float = 0.0
+    corrupt_percent: float = 0.0
+    limit_packets: int = 0
+
+
+@dataclass(frozen=True)
+class Filter:
+    """A filter of an interface.
+
+    Attributes:
+        handle: what ``tc`` calls it.
+        protocol: ``ip`` or ``ipv6``.
+        pref: its rank.
+        address: the destination that it concerns.
+        number: the class that it leads to; ``None``: to none, for it exempts traffic.
+        exempt: the traffic that it exempts.
+    """
+
+    handle: str
+    protocol: str
+    pref: int
+    address: str
+    number: int | None = None
+    exempt: Exemption | None = None
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How an interface is shaped.
+
+    Attributes:
+        bare: nothing shapes it.
+        ours: it is shaped as :mod:`e2c.emulation.commands` does, and by nothing else.
+        shapes: per class.
+        leaves: number of the netem per class.
+        filters: all filters but those for neighbours.
+        record: what each class and its netem were told, where that was kept.
+    """
+
+    bare: bool
+    ours: bool = False
+    shapes: Mapping[int, Shape] = field(default_factory=dict)
+    leaves: Mapping[int, int] = field(default_factory=dict)
+    filters: tuple[Filter, ...] = ()
+    record: Mapping[int, tuple[str, str]] = field(default_factory=dict)
+
+    @property
+    def targets(self) -> dict[int, frozenset[str]]:
+        """The addresses that lead to each class."""
+        return {
+            number: frozenset(one.address for one in self.filters if one.number == number) for number in self.shapes
+        }
 
 
 def shapes(text: str) -> dict[str, Shape]:
@@ -33,34 +105,132 @@ def shapes(text: str) -> dict[str, Shape]:
 
     A class without netem is not in it: nothing would delay what is sent there.
     """
-    leaves: dict[str, tuple[float, float, str]] = {}
-    rates: dict[str, tuple[float, str]] = {}
-    targets: dict[str, str] = {}
-    classid = ""
-    words: dict[int, int] = {}
-    for line in text.splitlines():
-        if found := re.match(r"qdisc netem \S+ parent (\S+) (.*)", line):
-            delay = re.search(r"delay ([\d.]+)(us|ms|s)\b", line)
-            loss = re.search(r"loss ([\d.]+)%", line)
-            told = [part[0] for part in (delay, loss) if part]
-            leaves[found[1]] = (
-                float(delay[1]) * _TIME_MS[delay[2]] if delay else 0.0,
-                float(loss[1]) if loss else 0.0,
-                " ".join(told) or "netem",
-            )
-        elif found := re.match(r"class htb (\S+) .*?(rate ([\d.]+)([KMGT]?bit))\b", line):
-            rates[found[1]] = (float(found[3]) * _RATE_KBIT[found[4]], found[2])
-        elif found := re.search(r"flowid (\S+)", line):
-            classid, words = found[1], {}
-        elif found := re.match(r"\s+match ([0-9a-f]{8})/ffffffff at (\d+)", line):
-            words[int(found[2])] = int(found[1], 16)
-            if _V4_OFFSET in words and len(words) == 1:
-                targets[str(IPv4Address(words[_V4_OFFSET]))] = classid
-            elif all(offset in words for offset in _V6_OFFSETS):
-                number = sum(words[offset] << (96 - 32 * place) for place, offset in enumerate(_V6_OFFSETS))
-                targets[str(IPv6Address(number))] = classid
+    found = layout(text)
     return {
-        target: Shape(leaves[key][0], leaves[key][1], rates[key][0], f"{leaves[key][2]} {rates[key][1]}")
-        for target, key in targets.items()
-        if key in leaves and key in rates
+        one.address: found.shapes[one.number]
+        for one in found.filters
+        if one.number is not None and one.number in found.shapes
     }
+
+
+def layout(text: str) -> Layout:
+    """How an interface is shaped, from its listing, with what was kept on the host before it."""
+    reading = _Reading()
+    for line in text.splitlines():
+        reading.read(line)
+    return reading.layout()
+
+
+class _Reading:
+    """A listing, line by line."""
+
+    def __init__(self) -> None:
+        self.roots: list[str] = []
+        self.known = True
+        self.netems: dict[int, tuple[int, str]] = {}
+        self.rates: dict[int, tuple[float, str]] = {}
+        self.filters: list[Filter] = []
+        self.neighbours: set[int] = set()
+        self.record: dict[int, tuple[str, str]] = {}
+        self.open: tuple[str, str, int, str] | None = None
+        self.matches: dict[int, tuple[int, int]] = {}
+
+    def read(self, line: str) -> None:
+        if line.startswith("  match "):
+            if found := re.match(r"\s+match ([0-9a-f]{8})/([0-9a-f]{8}) at (\d+)", line):
+                self.matches[int(found[3])] = int(found[1], 16), int(found[2], 16)
+            return
+        self._close()
+        if found := re.match(rf"{RECORD}1:([0-9a-f]{{1,4}}) (.*) \| (.*)", line):
+            self.record[int(found[1], 16)] = found[2], found[3]
+        elif found := re.match(r"qdisc netem ([0-9a-f]{1,4}): parent 1:([0-9a-f]{1,4}) (.*)", line):
+            self.netems[int(found[2], 16)] = int(found[1], 16), found[3]
+        elif found := re.match(r"qdisc (\S+ [0-9a-f]*:) (?:dev \S+ )?root\b", line):
+            self.roots.append(found[1])
+            self.known = self.known and (found[1] != "htb 1:" or bool(re.search(r"\bdefault (0x)?0\b", line)))
+        elif found := re.match(r"class htb 1:([0-9a-f]{1,4}) root .*?(rate ([\d.]+)([KMGT]?bit))\b", line):
+            self.rates[int(found[1], 16)] = float(found[3]) * _RATE_KBIT[found[4]], found[2]
+        elif found := _FILTER.match(line):
+            self.open = found[1], found[3], int(found[2]), found[4]
+        elif line.strip() and not _HARMLESS.match(line):
+            self.known = False
+
+    def _close(self) -> None:
+        """End the filter whose matches were read."""
+        if self.open is None:
+            return
+        protocol, handle, pref, flow = self.open
+        matches, self.open, self.matches = self.matches, None, {}
+        kind = matches.get(40, (0, 0))[0] >> 24
+        if (protocol, flow) == ("ipv6", "1:") and matches == {4: (0x3A00, 0xFF00), 40: (kind << 24, 0xFF000000)}:
+            self.neighbours.add(kind)
+            self.known = self.known and pref == EXEMPT_PREFS[protocol]
+            return
+        address = _address(protocol, matches)
+        exempt = _exempt(protocol, matches) if matches else None
+        classid = re.fullmatch(r"1:([0-9a-f]{1,4})", flow)
+        number = int(classid[1], 16) if classid else 0
+        if address is None or (matches and exempt is None) or (exempt is None) != bool(number):
+            self.known = False
+            return
+        ranks = PREFS if number else EXEMPT_PREFS
+        self.known = self.known and ranks[protocol] == pref
+        self.filters.append(Filter(handle, protocol, pref, address, number or None, exempt))
+
+    def layout(self) -> Layout:
+        self._close()
+        bare = all(root.endswith(" 0:") for root in self.roots) and not self.netems and not self.rates
+        classes = {number: self._shape(number) for number in self.netems if number in self.rates}
+        leaves = {number: leaf for number, (leaf, _) in self.netems.items()}
+        ours = (
+            self.known
+            and self.roots == ["htb 1:"]
+            and self.neighbours == set(NEIGHBOURS)
+            and set(self.netems) == set(self.rates)
+            and all(leaf % RANGE == FIRST_LEAF + number - 1 for number, leaf in leaves.items())
+            and all(one.number is None or one.number in classes for one in self.filters)
+        )
+        return Layout(bare, ours, classes, leaves, tuple(self.filters), self.record)
+
+    def _shape(self, number: int) -> Shape:
+        (leaf, said), (rate_kbit, rate) = self.netems[number], self.rates[number]
+        delay = re.search(rf"delay {_TIME}(?: +{_TIME})?", said)
+        share = {name: re.search(rf"\b{name} {_SHARE}", said) for name in _SHARES}
+        limit = re.search(r"\blimit (\d+)", said)
+        table = DISTRIBUTIONS[leaf // RANGE]
+        words = [f"delay {delay[1]}{delay[2]}" if delay else ""]
+        jitter = bool(delay and delay[3])
+        words += [f"jitter {delay[3]}{delay[4]}" if delay and jitter else "", table or "" if jitter else ""]
+        words += [part[0] if part else "" for part in share.values()]
+        return Shape(
+            delay_ms=float(delay[1]) * _TIME_MS[delay[2]] if delay else 0.0,
+            jitter_ms=float(delay[3]) * _TIME_MS[delay[4]] if delay and jitter else 0.0,
+            distribution=table,
+            limit_packets=int(limit[1]) if limit else 0,
+            rate_kbit=rate_kbit,
+            words=" ".join([*(filter(None, words)), rate] if any(words) else ["netem", rate]),
+            **{f"{name}_percent": float(part[1]) if part else 0.0 for name, part in share.items()},
+        )
+
+
+def _address(protocol: str, matches: dict[int, tuple[int, int]]) -> str | None:
+    """The destination address that a filter asks for, taken out of its matches."""
+    places = _ADDRESS.get(protocol, ())
+    found = [matches.pop(place, (0, 0)) for place in places]
+    if not found or any(mask != _WHOLE for _, mask in found):
+        return None
+    number = 0
+    for value, _ in found:
+        number = number << 32 | value
+    return str(IPv4Address(number) if protocol == "ip" else IPv6Address(number))
+
+
+def _exempt(protocol: str, matches: dict[int, tuple[int, int]]) -> Exemption | None:
+    """The TCP port that a filter asks for beside the address."""
+    place, value, mask = _TCP[protocol]
+    port, ports = matches.get(_PORTS[protocol], (0, 0))
+    if len(matches) != 2 or matches.get(place) != (value, mask):
+        return None
+    if ports == 0xFFFF:
+        return Exemption(port=port, end="dst")
+    return Exemption(port=port >> 16, end="src") if ports == 0xFFFF0000 else None

@@ -1,9 +1,9 @@
-"""From the rules of network.yaml to links between hosts."""
+"""From the rules and the schedule of network.yaml to links between hosts, and changes of them."""
 
 from __future__ import annotations
 
-from e2c.config.network import Network, Rule
-from e2c.model.plan import PlannedLink
+from e2c.config.network import Change, Network, Rule
+from e2c.model.link import PlannedChange, PlannedLink
 from e2c.plan.selectors import Roster
 
 
@@ -21,15 +21,33 @@ def link(network: Network, roster: Roster, boards: frozenset[str] = frozenset())
     return tuple(_link(number, rule, roster, boards) for number, rule in enumerate(network.networks or (), 1))
 
 
+def changes(network: Network, roster: Roster, boards: frozenset[str] = frozenset()) -> tuple[PlannedChange, ...]:
+    """The changes of the schedule, in the order of time; as :func:`link` otherwise."""
+    made = [_change(number, change, roster, boards) for number, change in enumerate(network.schedule, 1)]
+    return tuple(sorted(made, key=lambda change: change.at_s))
+
+
 def _link(number: int, rule: Rule, roster: Roster, boards: frozenset[str]) -> PlannedLink:
     return PlannedLink(
         src=rule.src,
         dst=rule.dst,
         sources=roster.select_but(rule.src, boards),
         destinations=roster.select_but(rule.dst, boards),
-        delay_ms=rule.delay,
-        rate_kbit=rule.rate,
-        loss_percent=rule.loss,
         symmetric=rule.symmetric,
+        back=rule.back and rule.back.values(),
         reason=f"rule {number} of network.yaml",
+        **rule.values().named,
+    )
+
+
+def _change(number: int, change: Change, roster: Roster, boards: frozenset[str]) -> PlannedChange:
+    return PlannedChange(
+        at_s=change.at,
+        src=change.src,
+        dst=change.dst,
+        sources=roster.select_but(change.src, boards),
+        destinations=roster.select_but(change.dst, boards),
+        symmetric=change.symmetric,
+        reason=f"change {number} of the schedule in network.yaml",
+        **change.values().named,
     )

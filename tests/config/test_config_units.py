@@ -10,7 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from e2c.config.names import configuration_fault, is_identifier, key_part, safe_text
-from e2c.config.units import DELAY_UNITS, RATE_UNITS, parse_delay, parse_loss, parse_rate, parse_walltime
+from e2c.config.units import (
+    DELAY_UNITS,
+    RATE_UNITS,
+    parse_delay,
+    parse_moment,
+    parse_rate,
+    parse_share,
+    parse_walltime,
+)
 
 
 @pytest.mark.parametrize(
@@ -48,7 +56,19 @@ def test_rates(text: str, kilobits: float) -> None:
 
 @pytest.mark.parametrize(("text", "percent"), [("0.1%", 0.1), ("0%", 0), ("100%", 100), (" 5 % ", 5), (".5%", 0.5)])
 def test_losses(text: str, percent: float) -> None:
-    assert parse_loss(text) == pytest.approx(percent)
+    assert parse_share(text) == pytest.approx(percent)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("30s", 30), ("500ms", 0.5), ("1.5 min", 90), ("2H", 7200), ("0s", 0), ("10sec", 10)]
+)
+def test_moments(text: str, seconds: float) -> None:
+    assert parse_moment(text) == pytest.approx(seconds)
+
+
+def test_a_moment_before_the_launch_is_told_apart() -> None:
+    with pytest.raises(ValueError, match=r"^must not lie before the launch begins$"):
+        parse_moment("-5s")
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("00:59:00", 3540), ("1:00:00", 3600), ("480:00:01", 1728001)])
@@ -59,7 +79,7 @@ def test_walltimes(text: str, seconds: int) -> None:
 BAD = ["", " ", "-1", "1e3", "nan", "inf", "1;id", "$(id)", "1ms 2ms", "ms", "1\nms", "\u0661ms", "1,5", "--"]
 
 
-@pytest.mark.parametrize("parse", [parse_delay, parse_rate, parse_loss, parse_walltime])
+@pytest.mark.parametrize("parse", [parse_delay, parse_rate, parse_share, parse_moment, parse_walltime])
 @pytest.mark.parametrize("text", BAD)
 def test_anything_else_is_refused(parse: object, text: str) -> None:
     assert callable(parse)
@@ -75,8 +95,11 @@ def test_anything_else_is_refused(parse: object, text: str) -> None:
         (parse_rate, "1mbps"),
         (parse_rate, "0kbit"),
         (parse_rate, "2tbit"),
-        (parse_loss, "101%"),
-        (parse_loss, "0.1"),
+        (parse_share, "101%"),
+        (parse_share, "0.1"),
+        (parse_moment, "30"),
+        (parse_moment, "3us"),
+        (parse_moment, "169h"),
         (parse_walltime, "00:00:00"),
         (parse_walltime, "1:60:00"),
     ],
@@ -87,7 +110,7 @@ def test_out_of_range_is_refused(parse: object, text: str) -> None:
         parse(text)
 
 
-@given(st.floats(0, 3_000, allow_subnormal=False), st.sampled_from(sorted(DELAY_UNITS)))
+@given(st.floats(0, 274, allow_subnormal=False), st.sampled_from(sorted(DELAY_UNITS)))
 def test_any_delay_in_range_is_read_in_any_case(number: float, unit: str) -> None:
     text = f"{number:.6f}"
 
@@ -105,7 +128,7 @@ def test_any_rate_is_read_or_out_of_range(number: int, unit: str) -> None:
 
 @given(st.text(max_size=12))
 def test_whatever_is_accepted_is_a_finite_number_of_plain_characters(text: str) -> None:
-    for parse in (parse_delay, parse_rate, parse_loss):
+    for parse in (parse_delay, parse_rate, parse_share, parse_moment):
         try:
             value = parse(text)
         except ValueError:

@@ -47,11 +47,19 @@ def testbed() -> Iterator[tuple[Host, ...]]:
         yield hosts
 
 
-@pytest.fixture
-def dozen() -> Iterator[tuple[Host, ...]]:
-    """Twelve hosts, six in the cloud and six at the edge."""
-    with standing([f"{layer}.host.1.{number}" for layer in ("cloud", "edge") for number in range(1, 7)]) as hosts:
+@pytest.fixture(scope="session")
+def layers() -> Iterator[tuple[Host, ...]]:
+    """Twelve hosts."""
+    names = ("cloud", "fog", "edge")
+    with standing([f"{layer}.host.1.{number}" for layer in names for number in range(1, 5)]) as hosts:
         yield hosts
+
+
+@pytest.fixture
+def dozen(layers: tuple[Host, ...]) -> tuple[Host, ...]:
+    """The same twelve hosts, four in the cloud, four in the fog and four at the edge, their links unshaped."""
+    apply.reset(layers)
+    return layers
 
 
 @pytest.fixture

@@ -37,7 +37,7 @@ def netem_on(hosts: Hosts) -> set[str]:
 
 def test_rules_are_applied_together_measured_and_written_down(hosts: Hosts, tmp_path: Path) -> None:
     links = [
-        link("cloud", "edge", hosts, delay_ms=28.0, rate_kbit=1e6, loss_percent=0.1),
+        link("cloud", "edge", hosts, delay_ms=28.0, rate_kbit=1e6, loss_percent=1.0),
         link("cloud", "fog", hosts, delay_ms=5.0, symmetric=True),
         link("cloud", "edge.client.1.2", hosts, delay_ms=12.5),
     ]
@@ -54,8 +54,9 @@ def test_rules_are_applied_together_measured_and_written_down(hosts: Hosts, tmp_
     assert [pair["family"] for pair in rows[0]["pairs"]] == ["v4", "v6"]
     summary = yaml.safe_load((folder / "summary.yaml").read_text())
     assert summary["links"] == rows
-    assert "delay 28ms loss 0.1% rate 1Gbit" in {pair["tc"] for pair in summary["links"][0]["pairs"]}
+    assert "delay 28ms loss 1% rate 1Gbit" in {pair["tc"] for pair in summary["links"][0]["pairs"]}
     assert [round(row["measured_rtt_ms"]) for row in summary["unshaped"]] == [0] * 6
+    assert {row["verdict"] for row in summary["unshaped"]} == {"ok"}
     assert str(hosts[1].addresses.v6) in (folder / "cloud-edge-asymmetric/cloud.master.1.1.fpout").read_text()
     assert (folder / "cloud-fog-symmetric/cloud.master.1.1.fpout").exists()
 
@@ -99,19 +100,6 @@ def test_an_absent_netem_is_found_out(hosts: Hosts) -> None:
         apply.verify(asked, apply.read_back(asked, hosts))
 
 
-def test_loss_and_rate_are_reported(hosts: Hosts, tmp_path: Path) -> None:
-    rule = link("edge", "cloud", hosts, delay_ms=2.0, loss_percent=20.0, rate_kbit=500.0, symmetric=True)
-    asked = constraints([rule], hosts)
-    apply.apply(asked, hosts, quiet)
-    (row,) = measure.measure(asked, hosts, tmp_path, quiet)
-    assert row["asked"] == "delay 2ms loss 20% rate 500kbit"
-    for pair in row["pairs"]:
-        assert pair["expected_loss_percent"] == pytest.approx(36)
-        assert pair["loss_bounds_percent"][0] < 60
-        assert pair["loss_bounds_percent"][1] > 15
-        assert 4 <= pair["measured_rtt_ms"] < 12
-
-
 def test_between_testbeds_one_family_may_lead_nowhere(hosts: Hosts, tmp_path: Path) -> None:
     cloud, edge = hosts[0], hosts[1]
     rules = "add table ip away; add chain ip away in { type filter hook input priority 0; }; "
@@ -121,7 +109,7 @@ def test_between_testbeds_one_family_may_lead_nowhere(hosts: Hosts, tmp_path: Pa
     try:
         asked = constraints([link("cloud", edge.key, hosts, delay_ms=10.0)], hosts)
         apply.apply(asked, hosts, quiet)
-        with pytest.raises(EmulationError, match=f"{edge.addresses.v4}.*none of 12 probes was answered"):
+        with pytest.raises(EmulationError, match=f"{edge.addresses.v4}.*none of 48 probes was answered"):
             measure.measure(asked, hosts, tmp_path / "one", quiet)
         apart = tuple(host.model_copy(update={"provider": "other"}) if host == edge else host for host in hosts)
         said: list[str] = []
@@ -134,7 +122,7 @@ def test_between_testbeds_one_family_may_lead_nowhere(hosts: Hosts, tmp_path: Pa
             "nft 'add table ip6 away; add chain ip6 away in { type filter hook input priority 0; };"
             " add rule ip6 away in icmpv6 type echo-request drop'",
         ).ok
-        with pytest.raises(EmulationError, match="none of 12 probes was answered"):
+        with pytest.raises(EmulationError, match="none of 48 probes was answered"):
             measure.measure(asked, apart, tmp_path / "three", quiet)
     finally:
         shell.run(edge, "nft delete table ip away; nft delete table ip6 away")
@@ -164,16 +152,16 @@ def test_nothing_asked_is_nothing_written(hosts: Hosts, tmp_path: Path) -> None:
 
 def test_many_hosts_to_many_and_then_others(dozen: Hosts, tmp_path: Path) -> None:
     first = constraints([link("cloud", "edge", dozen, delay_ms=20.0, rate_kbit=1e5, symmetric=True)], dozen)
-    assert len(first) == 72
+    assert len(first) == 32
     apply.apply(first, dozen, quiet)
-    assert netem_on(dozen) == {host.key for host in dozen}
+    assert netem_on(dozen) == {host.key for host in dozen if not host.key.startswith("fog")}
     (row,) = measure.measure(first, dozen, tmp_path, quiet)
     assert (row["verdict"], row["expected_rtt_ms"], len(row["pairs"])) == ("ok", 40, 6)
     second = constraints([link("edge", "edge", dozen, delay_ms=3.0)], dozen)
     apply.apply(second, dozen, quiet)
     assert netem_on(dozen) == {host.key for host in dozen if host.key.startswith("edge")}
     told = apply.read_back(second, dozen)
-    assert len(told) == 2 * 6 * 5
+    assert len(told) == 2 * 4 * 3
     assert {shape.delay_ms for shape in told.values()} == {3}
 
 
@@ -190,5 +178,5 @@ def test_what_tc_refuses_is_told_in_its_own_words(hosts: Hosts) -> None:
         apply.apply([asked.model_copy(update={"v4": "10.0.0.999"})], hosts, quiet)
     assert "shaping links failed: cloud.master.1.1: " in str(caught.value)
     assert "10.0.0.999" in str(caught.value)
-    with pytest.raises(EmulationError, match=r"Cannot find device.*tc qdisc replace dev eth7 root pfifo"):
+    with pytest.raises(EmulationError, match=r"Cannot find device.*tc qdisc show dev eth7"):
         apply.apply([asked.model_copy(update={"device": "eth7"})], hosts, quiet)

@@ -1,15 +1,13 @@
-"""Reading what tc and fping print."""
+"""Reading what tc prints."""
 
 from __future__ import annotations
-
-import subprocess
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from e2c.emulation.probe import RoundTrips, command, loss_bounds, parse
-from e2c.emulation.readback import shapes
+from e2c.emulation.constraint import Exemption
+from e2c.emulation.readback import Shape, layout, shapes
 
 LISTING = """\
 qdisc htb 1: root refcnt 2 r2q 10 default 0 direct_packets_stat 3 direct_qlen 1000
@@ -52,44 +50,92 @@ def test_a_class_without_netem_is_not_shaped() -> None:
     assert shapes("qdisc noqueue 0: root refcnt 2\n") == {}
 
 
+FULL = """\
+#= 1:1 rate 100mbit quantum 60000 | limit 1500 delay 28ms 2ms distribution normal loss 0.1% reorder 25%
+qdisc htb 1: root refcnt 2 r2q 10 default 0 direct_packets_stat 16 direct_qlen 1000
+qdisc netem 4010: parent 1:1 limit 1500 delay 28ms  2ms loss 0.1% duplicate 1.5% reorder 25% corrupt 0.01% gap 1
+class htb 1:1 root leaf 4010: prio 0 rate 100Mbit ceil 100Mbit burst 1600b cburst 1600b\x20
+filter parent 1: protocol ip pref 1 u32 chain 0\x20
+filter parent 1: protocol ip pref 1 u32 chain 0 fh 801: ht divisor 1\x20
+filter parent 1: protocol ip pref 1 u32 chain 0 fh 801::800 order 2048 key ht 801 bkt 0 *flowid 1: not_in_hw\x20
+  match 00060000/00ff0000 at 8
+  match 0000075b/0000ffff at 20
+  match 0a5ca50c/ffffffff at 16
+filter parent 1: protocol ipv6 pref 2 u32 chain 0\x20
+filter parent 1: protocol ipv6 pref 2 u32 chain 0 fh 800: ht divisor 1\x20
+filter parent 1: protocol ipv6 pref 2 u32 chain 0 fh 800::800 order 2048 key ht 800 bkt 0 *flowid 1: not_in_hw\x20
+  match 00003a00/0000ff00 at 4
+  match 87000000/ff000000 at 40
+filter parent 1: protocol ipv6 pref 2 u32 chain 0 fh 800::801 order 2049 key ht 800 bkt 0 *flowid 1: not_in_hw\x20
+  match 00003a00/0000ff00 at 4
+  match 88000000/ff000000 at 40
+filter parent 1: protocol ipv6 pref 2 u32 chain 0 fh 800::802 order 2050 key ht 800 bkt 0 *flowid 1: not_in_hw\x20
+  match 00000600/0000ff00 at 4
+  match 0000075b/0000ffff at 40
+  match fdc6e494/ffffffff at 24
+  match 96b70000/ffffffff at 28
+  match 00000000/ffffffff at 32
+  match 0000000c/ffffffff at 36
+filter parent 1: protocol ip pref 3 u32 chain 0\x20
+filter parent 1: protocol ip pref 3 u32 chain 0 fh 802: ht divisor 1\x20
+filter parent 1: protocol ip pref 3 u32 chain 0 fh 802::800 order 2048 key ht 802 bkt 0 *flowid 1:1 not_in_hw\x20
+  match 0a5ca50c/ffffffff at 16
+filter parent 1: protocol ipv6 pref 4 u32 chain 0\x20
+filter parent 1: protocol ipv6 pref 4 u32 chain 0 fh 803: ht divisor 1\x20
+filter parent 1: protocol ipv6 pref 4 u32 chain 0 fh 803::800 order 2048 key ht 803 bkt 0 *flowid 1:1 not_in_hw\x20
+  match fdc6e494/ffffffff at 24
+  match 96b70000/ffffffff at 28
+  match 00000000/ffffffff at 32
+  match 0000000c/ffffffff at 36
+"""
+"""As printed by tc of iproute2 6.1, after the record that the host keeps."""
+
+
+def test_all_that_a_link_does_is_read() -> None:
+    found = layout(FULL)
+    assert found.ours
+    assert found.shapes[1] == Shape(
+        delay_ms=28,
+        jitter_ms=2,
+        distribution="normal",
+        loss_percent=0.1,
+        duplicate_percent=1.5,
+        reorder_percent=25,
+        corrupt_percent=0.01,
+        limit_packets=1500,
+        rate_kbit=1e5,
+        words="delay 28ms jitter 2ms normal loss 0.1% duplicate 1.5% reorder 25% corrupt 0.01% rate 100Mbit",
+    )
+    assert found.targets == {1: {"10.92.165.12", "fdc6:e494:96b7::c"}}
+    assert [(one.handle, one.address, one.exempt) for one in found.filters if one.exempt] == [
+        ("801::800", "10.92.165.12", Exemption(port=1883, end="dst")),
+        ("800::802", "fdc6:e494:96b7::c", Exemption(port=1883, end="dst")),
+    ]
+    assert found.record == {
+        1: (
+            "rate 100mbit quantum 60000",
+            "limit 1500 delay 28ms 2ms distribution normal loss 0.1% reorder 25%",
+        )
+    }
+
+
+@pytest.mark.parametrize(
+    ("said", "delay_ms", "jitter_ms", "loss_percent"),
+    [
+        ("limit 1500 delay 1.23s  122us loss 12.3457%", 1230, 0.122, 12.3457),
+        ("limit 1500 delay 1e+03ms  1e+03ms", 1000, 1000, 0),
+        ("limit 1500 delay 14us  14us loss 1.00117e-06%", 0.014, 0.014, 1.00117e-6),
+        ("limit 1500 delay 500ns", 0.0005, 0, 0),
+        ("limit 1500 delay 28ms  2ms 25% loss 5% 25%", 28, 2, 5),
+        ("limit 1500 corrupt 99.9999%", 0, 0, 0),
+    ],
+)
+def test_numbers_as_tc_prints_them(said: str, delay_ms: float, jitter_ms: float, loss_percent: float) -> None:
+    begin, _, end = FULL.partition("limit 1500 delay 28ms  2ms")
+    found = layout(begin + said + "\n" + end.partition("\n")[2]).shapes[1]
+    assert (found.delay_ms, found.jitter_ms, found.loss_percent) == pytest.approx((delay_ms, jitter_ms, loss_percent))
+
+
 @given(st.text(max_size=200))
 def test_any_text_is_read_without_failing(text: str) -> None:
     shapes(text)
-    parse(text)
-
-
-def test_fping_output() -> None:
-    lines = ["10.0.0.1    : 0.9 0.5 28.4 - 28.2 29.0", "fd00::1 : - - - -", "ICMP Host Unreachable from 10.0.0.9"]
-    found = parse("\n".join([*lines, "10.0.0.2 : 1.0"]))
-    assert found["10.0.0.1"].times_ms == (28.4, 28.2, 29.0)
-    assert (found["10.0.0.1"].sent, found["10.0.0.1"].lost, found["10.0.0.1"].median_ms) == (6, 1, 28.4)
-    assert (found["fd00::1"].sent, found["fd00::1"].lost, found["fd00::1"].median_ms) == (4, 4, None)
-    assert found["10.0.0.2"].times_ms == ()
-    assert set(found) == {"10.0.0.1", "fd00::1", "10.0.0.2"}
-
-
-def test_ping_output_is_put_as_fping_puts_it() -> None:
-    """A script plays a ping that loses one probe, once as iputils counts them and once as busybox does."""
-    asked = command(["10.0.0.1", "fd00::1"], count=4, period_ms=20, timeout_ms=500)
-    script = """
-ping() {
-  case $1 in -4) first=1;; -6) first=0;; esac
-  echo "PING"; for at in 0 1 3; do echo "64 bytes from x: icmp_seq=$((at + first)) ttl=64 time=0.$at ms"; done
-}
-"""
-    program = script + asked.replace("command -v fping", "false").replace("command -v ping", "true")
-    found = parse(subprocess.run(["sh", "-c", program], capture_output=True, text=True, check=True).stdout)
-    assert found == {address: RoundTrips(4, (0.3,), 1) for address in ("10.0.0.1", "fd00::1")}
-
-
-@given(st.integers(0, 300), st.integers(1, 300))
-def test_loss_bounds_hold_the_observed_share(lost: int, sent: int) -> None:
-    low, high = loss_bounds(min(lost, sent), sent)
-    assert 0 <= low <= 100 * min(lost, sent) / sent + 1e-9
-    assert 100 * min(lost, sent) / sent - 1e-9 <= high <= 100
-
-
-def test_loss_bounds_narrow_with_more_probes() -> None:
-    assert loss_bounds(0, 0) == (0, 100)
-    low, high = loss_bounds(20, 200)
-    assert (low, high) == pytest.approx((4.9, 19.1), abs=0.5)

@@ -124,6 +124,12 @@ class TestShaping:
         assert (code, out.count("htb 1:"), "noqueue" in out, "Command failed -:3" in err) == (1, 1, True, True)
         code, out, err = tc("-force -batch -", f"{bad}qdisc show dev eth0\n")
         assert (code, "htb 1:" in out, "Command failed -:1" in err) == (1, True, True)
+        more = [f"class add dev eth0 parent 1: classid 1:{n:x} htb rate 1gbit\n" for n in range(2, 102)]
+        code, out, err = tc(
+            "-force -batch -", "".join([*more[:60], "# x\n", bad, *more[60:], "class show dev eth0\n", bad])
+        )
+        failed = [line for line in err.splitlines() if "failed" in line]
+        assert (code, out.count("class htb"), failed) == (1, 101, ["Command failed -:62", "Command failed -:104"])
         done = run(hosts[CLOUD], "cat >/tmp/rules && tc -batch /tmp/rules", stdin=bad.encode())
         assert (done.rc, "Command failed /tmp/rules:1" in done.stderr) == (1, True)
         assert tc("-batch -", "qdisc del dev eth0 root\n") == (0, "", "")

@@ -5,8 +5,8 @@ the second console, one JSON document a line: ``["ip", ["link", ...], "standard 
 ``[exit code, output, errors]``. A long document comes as a file, and the line is its path: the console loses its way
 when more than a page of input waits in it.
 
-Starting a process is slow here (50 ms), so commands without options go to an ``ip`` and a ``tc`` that stay, in their
-batch mode. A line that surely fails marks the end of each command's answer.
+Starting a process is slow here (50 ms), so commands without options, and batches that are short or forced, go to an
+``ip`` and a ``tc`` that stay, in their batch mode. A line that surely fails marks the end of each command's answer.
 """
 
 from __future__ import annotations
@@ -26,6 +26,10 @@ OPTIONAL = ("sch_tbf",)
 FOLDER = "/usr/lib/uml/modules"
 CONSOLE = "/dev/tty1"
 MARK = "e2c-end"
+BATCHES = (["-batch", "-"], ["-force", "-batch", "-"])
+SHORT = 40
+"""Lines of a batch that are told one by one, or at once; a longer one is quicker in a process of its own."""
+FAILURE = re.compile(r"Command failed -:(\d+)\n")
 PLAIN = re.compile(r"[\w.:/%,=+@][\w.:/%,=+@-]*", re.ASCII)
 
 
@@ -81,14 +85,31 @@ class Tool:
 
     def run(self, arguments: list[str], text: str) -> tuple[int, str, str]:
         """Exit code, output and errors of one command, which may have a text for its standard input."""
+        if arguments in BATCHES and text.strip():
+            lines = [line.split() if not line.startswith("#") else [] for line in text.splitlines()]
+            force = "-force" in arguments
+            if (force or len(lines) <= SHORT) and all(PLAIN.fullmatch(word) for line in lines for word in line):
+                return self.batch(lines, force)
         if text or not arguments or not all(map(PLAIN.fullmatch, arguments)):
             done = subprocess.run([self.name, *arguments], input=text, capture_output=True, text=True)
             return done.returncode, done.stdout, done.stderr
+        code, answer = self.ask([arguments])
+        if code:
+            return code, "", answer
+        failure = FAILURE.search(answer)
+        if not failure:
+            return 0, answer, ""
+        text = answer[: failure.start()]
+        return 2 if text.startswith(("RTNETLINK", "Error:", "We have an error")) else 1, "", text
+
+    def ask(self, lines: list[list[str]]) -> tuple[int, str]:
+        """What is said to some commands, with the places among them of those that fail; not 0 when it has ended."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        self.process.stdin.write("{}\n{}\n".format(" ".join(arguments), MARK).encode())
+        self.process.stdin.write("".join(" ".join(line) + "\n" for line in [*lines, [MARK]]).encode())
         self.process.stdin.flush()
-        self.line += 2
+        before = self.line
+        self.line += len(lines) + 1
         end = f"Command failed -:{self.line}\n".encode()
         answer = b""
         while not answer.endswith(end):
@@ -96,14 +117,46 @@ class Tool:
             if not part:  # wrong usage makes it exit
                 self.process.wait()
                 self.start()
-                return 255, "", answer.decode()
+                return 255, answer.decode()
             answer += part
         text = answer[: answer.rindex(b'Object "' + MARK.encode())].decode()
-        failure = f"Command failed -:{self.line - 1}\n"
-        if not text.endswith(failure):
-            return 0, text, ""
-        text = text[: -len(failure)]
-        return 2 if text.startswith(("RTNETLINK", "Error:", "We have an error")) else 1, "", text
+        return 0, FAILURE.sub(lambda found: f"Command failed -:{int(found[1]) - before}\n", text)
+
+    def batch(self, lines: list[list[str]], force: bool) -> tuple[int, str, str]:
+        """What a batch of commands would say, up to the first that fails unless forced.
+
+        Those that print nothing are told many at a time, where nothing depends on the answer.
+        """
+        outputs, errors = [], []
+        place = 0
+        while place < len(lines):
+            end = place + 1
+            while force and is_silent(lines[place]) and end < min(place + SHORT, len(lines)) and is_silent(lines[end]):
+                end += 1
+            if end > place + 1:
+                code, err = self.ask(lines[place:end])
+                errors.append(renumbered(err, place))
+                if code:
+                    errors.append(f"Command failed -:{end}\n")
+            elif lines[place]:
+                code, out, err = self.run(lines[place], "")
+                outputs.append(out)
+                if code:
+                    errors.append(f"{err}Command failed -:{end}\n")
+            if any(errors) and not force:
+                break
+            place = end
+        return int(any(errors)), "".join(outputs), "".join(errors)
+
+
+def is_silent(line: list[str]) -> bool:
+    """Whether a command says nothing unless it fails."""
+    return len(line) > 1 and line[1] in ("add", "change", "replace", "del")
+
+
+def renumbered(text: str, before: int) -> str:
+    """Failures as a batch numbers them that has lines before those that were told."""
+    return FAILURE.sub(lambda found: f"Command failed -:{int(found[1]) + before}\n", text)
 
 
 def send(console: int, data: bytes) -> None:

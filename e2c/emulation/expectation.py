@@ -1,0 +1,116 @@
+"""What round trips over a link should look like: how long they take and how many are lost, from what is asked of it."""
+
+from __future__ import annotations
+
+import functools
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from e2c.model.link import LinkValues
+
+QUARTILES = (0.25, 0.5, 0.75)
+BACKGROUND_LOSS = 0.001
+"""What networks and busy machines lose by themselves, and nobody asked for: no reason to fail."""
+
+_POINTS = 200
+_LARGEST = 4.0  # tables of tc end at four times the jitter
+_SURELY_LOST = 0.85
+"""Share of corrupted probes that are lost: most flipped bits are noticed by a checksum, or lead astray, but not all."""
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """What is asked of a round trip.
+
+    Attributes:
+        down: nothing may come through.
+        delay_ms: the delays of both directions.
+        quartiles_ms: quartiles of round trips, where they vary; empty where all take ``delay_ms``.
+        loss: least and most probability that a probe gets no answer; they differ where packets are corrupted.
+        repeated: probability that a probe gets more than one answer.
+    """
+
+    down: bool
+    delay_ms: float
+    quartiles_ms: tuple[float, ...]
+    loss: tuple[float, float]
+    repeated: bool
+
+    @property
+    def rtt_ms(self) -> float:
+        """Of the round trip that is compared: the median where they vary, else the quickest."""
+        return self.quartiles_ms[1] if self.quartiles_ms else self.delay_ms
+
+    @property
+    def answered(self) -> bool:
+        """Some probe should be answered."""
+        return not self.down and self.loss[0] < 1
+
+
+def expect(there: LinkValues | None, back: LinkValues | None) -> Expectation:
+    """What two directions of a link do to a round trip; ``None``: nothing."""
+    ways = [way for way in (there, back) if way is not None]
+    varying = any(way.jitter_ms or way.reorder_percent for way in ways)
+    return Expectation(
+        down=any(way.down for way in ways),
+        delay_ms=sum(way.delay_ms or 0 for way in ways),
+        quartiles_ms=_quartiles(_delays(there), _delays(back)) if varying else (),
+        loss=(_unanswered(there, back, _SURELY_LOST), _unanswered(there, back, 1)),
+        repeated=any(way.duplicate_percent for way in ways),
+    )
+
+
+def _delays(way: LinkValues | None) -> tuple[float, ...]:
+    """One direction's delays: as many quantiles as it takes to tell them, or the only one there is."""
+    if way is None:
+        return (0.0,)
+    delay, jitter, overtaking = way.delay_ms or 0.0, way.jitter_ms or 0.0, (way.reorder_percent or 0) / 100
+    if not jitter and not overtaking:
+        return (delay,)
+    early = round(overtaking * _POINTS)  # packets that overtake others are not delayed at all
+    late = [(point + 0.5) / (_POINTS - early) for point in range(_POINTS - early)]
+    spread = (max(0.0, delay + jitter * _deviation(way.distribution or "uniform", share)) for share in late)
+    return (*[0.0] * early, *spread)
+
+
+def _deviation(distribution: str, share: float) -> float:
+    """The quantile of a distribution of jitter, in jitters, as the tables of tc (iproute2) have them."""
+    if distribution == "uniform":
+        return 2 * share - 1
+    normal = statistics.NormalDist().inv_cdf(share)
+    pareto = min(_LARGEST, (math.pow(1 - share, -1 / 3) - 1.5) * 4 / 3)
+    return {"normal": normal, "pareto": pareto, "paretonormal": 0.25 * normal + 0.75 * pareto}[distribution]
+
+
+@functools.cache
+def _quartiles(there: Sequence[float], back: Sequence[float]) -> tuple[float, ...]:
+    both = sorted(one + other for one in there for other in back)
+    return tuple(both[min(len(both) - 1, int(share * len(both)))] for share in QUARTILES)
+
+
+def _unanswered(there: LinkValues | None, back: LinkValues | None, noticed: float) -> float:
+    """Probability that no answer comes: each copy of a probe that arrives is answered, each answer may be lost."""
+    no_answer = _copies(back, noticed)[0]
+    return sum(share * no_answer**number for number, share in enumerate(_copies(there, noticed)))
+
+
+def _copies(way: LinkValues | None, noticed: float) -> tuple[float, float, float]:
+    """Probabilities that none, one or two copies of a packet arrive intact.
+
+    netem draws for duplication and for loss of the same packet: what is to be duplicated and lost passes once. The
+    second copy may be lost again.
+    """
+    if way is None:
+        return 0.0, 1.0, 0.0
+    if way.down:
+        return 1.0, 0.0, 0.0
+    lost, doubled = (way.loss_percent or 0) / 100, (way.duplicate_percent or 0) / 100
+    intact = 1 - noticed * (way.corrupt_percent or 0) / 100
+    single = (1 - doubled) * (1 - lost) + doubled * lost
+    double = doubled * (1 - lost)
+    second = (1 - lost) * intact
+    none = (1 - doubled) * lost + single * (1 - intact) + double * (1 - intact) * (1 - second)
+    one = single * intact + double * (intact * (1 - second) + (1 - intact) * second)
+    return none, one, double * intact * second
