@@ -4,15 +4,39 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from e2c.model.frozen import Frozen
 from e2c.model.host import Host
+from e2c.remote import jobs as on_host
 from e2c.remote import shell
+from e2c.remote.watching import Command
 
 FOLDER = "~/.ansible_async"  # Ansible's own default, where async_wrapper writes one JSON file per job
 MARK = "=== e2c job "
+GONE = "its process is gone: it was killed, or the host was restarted"
+STOP_GRACE_S = 5
+"""Seconds that a command has after SIGTERM."""
+_FOLLOW = """\
+read -r -a left; tick=0
+cd ~/.ansible_async 2>/dev/null
+while [ ${#left[@]} -gt 0 ]; do
+  more=()
+  for job in "${left[@]}"; do
+    alive=1
+    if [ $((tick % 10)) = 9 ]; then
+      name=${job%%.*}; grep -qse "[${name:0:1}]${name:1}" /proc/[0-9]*/cmdline || alive=
+    fi
+    head=; { read -r -n 26 -d '' head <"$job"; } 2>/dev/null
+    if [ -n "$alive" ] && [ "$head" = '{"started": 1, "finished":' ]; then more+=("$job"); continue; fi
+    printf '%s%s ' '=== e2c job ' "$job"; cat "$job" 2>/dev/null; echo
+  done
+  left=("${more[@]}"); tick=$((tick + 1))
+  read -r -t 0.5 _ || [ $? -gt 128 ] || exit 0
+done
+"""
 
 
 class JobState(Frozen):
@@ -29,6 +53,22 @@ class JobState(Frozen):
     rc: int | None = None
     stdout: str = ""
     stderr: str = ""
+    reason: str = ""
+
+
+class Stopped(Frozen):
+    """What became of the background tasks of a host that were to be ended.
+
+    Attributes:
+        processes: how many were asked to end.
+        left: command lines of those that could not be ended.
+        jobs: how each job is now.
+        reason: why nothing is known, when that is so.
+    """
+
+    processes: int = 0
+    left: tuple[str, ...] = ()
+    jobs: dict[str, JobState] = {}
     reason: str = ""
 
 
@@ -52,27 +92,76 @@ def look(hosts: Mapping[str, Host], jobs: Iterable[tuple[str, str]]) -> dict[tup
     for key, result in shell.run_each(commands).items():
         texts = dict(part.split("\n", 1) for part in result.stdout.split(MARK)[1:])
         for job in by_host[key]:
-            states[key, job] = _state(result, texts.get(job, ""))
+            if result.rc in (shell.SSH_FAILED, shell.TIMED_OUT):
+                states[key, job] = JobState(ended=False, reason=shell.explain(result))
+            else:
+                states[key, job] = state(texts.get(job, ""))
     return states
 
 
-def _state(result: shell.Result, text: str) -> JobState:
-    if result.rc in (shell.SSH_FAILED, shell.TIMED_OUT):
-        return JobState(ended=False, reason=shell.explain(result))
+def follow(jobs: Collection[str]) -> Command | None:
+    """What tells, on one host and without being asked, how these jobs have ended: see :func:`followed`.
+
+    The host looks after them itself, twice a second and without starting a program; ``None`` where there are no jobs.
+    """
+    return Command(f"exec bash -c {shlex.quote(_FOLLOW)}", f"{' '.join(jobs)}\n") if jobs else None
+
+
+def followed(line: str) -> tuple[str, JobState] | None:
+    """The job that a line of :func:`follow` is about, and how it has ended; ``None`` for other lines."""
+    if not line.startswith(MARK):
+        return None
+    job, _, text = line.removeprefix(MARK).partition(" ")
+    found = state(text)
+    return job, found if found.ended else JobState(ended=True, reason=GONE)
+
+
+def stop(
+    hosts: Mapping[str, Host], jobs: Mapping[str, Collection[str]], marks: Collection[str] = ()
+) -> dict[str, Stopped]:
+    """End background tasks on all these hosts at once: their commands, all children of them, and Ansible's wrapper.
+
+    Args:
+        hosts: by service key.
+        jobs: Ansible's job identifiers, by service key.
+        marks: what the environment of everything else has that is to be ended, each as ``NAME=value``.
+    """
+    source = Path(on_host.__file__).read_text(encoding="utf-8")
+    commands, inputs = {}, {}
+    for key, host in hosts.items():
+        asked = {"jobs": sorted(jobs.get(key, ())), "marks": sorted(marks), "grace_s": STOP_GRACE_S}
+        commands[host] = f"{shlex.quote(host.interpreter)} -IS -"
+        inputs[host] = f"{source}\n\nprint(json.dumps(stop(**{asked!r})))\n".encode()
+    results = shell.run_each(commands, stdin=inputs, timeout_s=60)
+    return {key: _stopped(result) for key, result in results.items()}
+
+
+def _stopped(result: shell.Result) -> Stopped:
+    try:
+        known = json.loads(result.stdout.strip().splitlines()[-1]) if result.ok else {}
+    except (IndexError, json.JSONDecodeError):
+        known = {}
+    if not known:
+        return Stopped(reason=shell.explain(result))
+    states = {job: state(text) for job, text in known["jobs"].items()}
+    return Stopped(processes=known["stopped"], left=tuple(known["left"]), jobs=states)
+
+
+def state(text: str) -> JobState:
+    """How a job is, from what its file holds."""
     if not text.strip():
-        return JobState(ended=True, reason="the host knows nothing of it: it was rebooted or its file removed")
+        return JobState(ended=True, reason="the host knows nothing of it: its file was removed")
     try:
         known: dict[str, Any] = json.loads(text)
     except json.JSONDecodeError:
         return JobState(ended=False, reason="its file is being written")
-    if not known.get("finished") and "rc" not in known:
+    # what a module returns has neither: async_wrapper writes them while it runs
+    if "started" in known and not known.get("finished"):
         return JobState(ended=False)
     rc = known.get("rc")
     if rc is None:
         rc = 1 if known.get("failed") else 0
+    said = "" if known.get("msg") == "non-zero return code" else known.get("msg")
     return JobState(
-        ended=True,
-        rc=rc,
-        stdout=str(known.get("stdout") or ""),
-        stderr=str(known.get("stderr") or known.get("msg") or ""),
+        ended=True, rc=rc, stdout=str(known.get("stdout") or ""), stderr=str(known.get("stderr") or said or "")
     )

@@ -28,6 +28,7 @@ STOP_GRACE_S = 10
 PR_SET_PDEATHSIG = 1
 _TEMPORARY = ".ansible-"
 CALLBACK_DIR = Path(__file__).with_name("callback")
+ACTION_DIR = Path(__file__).with_name("action")
 
 Observer = Callable[[dict[str, Any]], None]
 """Receives every event of the callback as it happens."""
@@ -98,8 +99,7 @@ def run(
         command = [
             sys.executable,
             "-m",
-            "ansible",
-            "playbook",
+            "e2c.remote.starting",
             "-i",
             str(hosts_file),
             "-e",
@@ -134,9 +134,10 @@ def run(
 
 
 def clear(work_dir: Path) -> None:
-    """Remove the temporary files of runs that were killed."""
-    for folder in work_dir.glob(f"{_TEMPORARY}*"):
-        shutil.rmtree(folder, ignore_errors=True)
+    """Remove the temporary files of plays that were killed, also in the folders of runs (``repeat-2/large``)."""
+    for depth in ("", "*/", "*/*/"):
+        for folder in work_dir.glob(f"{depth}{_TEMPORARY}*"):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _results(events: Iterator[str], observe: Observer) -> list[TaskResult]:
@@ -155,6 +156,7 @@ def _environment(config: Path, events: int, hosts: int) -> dict[str, str]:
         **kept,
         # an ansible.cfg of the user or of the current folder would make runs differ between machines
         "ANSIBLE_CONFIG": str(config),
+        "ANSIBLE_ACTION_PLUGINS": str(ACTION_DIR),
         "ANSIBLE_CALLBACK_PLUGINS": str(CALLBACK_DIR),
         "ANSIBLE_STDOUT_CALLBACK": "e2c_events",
         "ANSIBLE_LOCAL_TEMP": str(config.parent / "tmp"),
@@ -164,6 +166,10 @@ def _environment(config: Path, events: int, hosts: int) -> dict[str, str]:
         "ANSIBLE_DEPRECATION_WARNINGS": "False",
         "ANSIBLE_LOCALHOST_WARNING": "False",
         "ANSIBLE_INVENTORY_UNPARSED_WARNING": "False",
+        "ANSIBLE_INVENTORY_ENABLED": "yaml",
+        "ANSIBLE_VARS_ENABLED": "",  # there are no group_vars beside the temporary playbook
+        "ANSIBLE_TRANSPORT": "ssh",
+        "ANSIBLE_SSH_ARGS": "-o ControlMaster=auto -o ControlPersist=60s",  # without compression, its default
         "ANSIBLE_TIMEOUT": str(CONNECT_TIMEOUT_S),
         "E2C_EVENTS_FD": str(events),
         "LC_ALL": "C.UTF-8",

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Literal
 
 from e2c.model.frozen import Frozen
 
 Status = Literal["ok", "changed", "failed", "ignored", "unreachable", "skipped"]
 MESSAGE_LINES = 12
+LINE = 300
+_ORNAMENTS = re.compile(
+    r"(Data could not be sent to remote host \"[^\"]*\"\. Make sure this host can be reached over ssh: |"
+    r"Failed to connect to the host via ssh: )"
+)
 
 
 class TaskResult(Frozen):
@@ -44,6 +50,13 @@ class TaskResult(Frozen):
         """The task counts as failed."""
         return self.status in ("failed", "unreachable")
 
+    def gist(self) -> str:
+        """The last line of what it said about its failure, without steering characters; empty where it said nothing."""
+        generic = self.rc is not None and self.msg == "non-zero return code"
+        said = self.stderr if self.stderr.strip() else "" if generic else self.msg
+        lines = said.strip().splitlines()
+        return "".join(char if char.isprintable() else " " for char in lines[-1])[:LINE].strip() if lines else ""
+
     def words(self) -> str:
         """Host, task, exit code and the last lines it said: what a person needs to act."""
         head = f"{self.host}: task {self.task!r} {self.status}"
@@ -75,6 +88,7 @@ def from_event(event: dict[str, Any]) -> list[TaskResult]:
         return own if isinstance(own, str) else "" if own is None else str(own)
 
     stderr = text("stderr") or text("module_stderr")
+    msg = _ORNAMENTS.sub("", text("msg") or text("exception")).strip()
     common = {
         "play": event["play"],
         "host": event["host"],
@@ -84,7 +98,7 @@ def from_event(event: dict[str, Any]) -> list[TaskResult]:
         "status": event["status"],
         "stdout": text("stdout") or text("module_stdout"),
         "stderr": stderr,
-        "msg": text("msg") or text("exception"),
+        "msg": msg or ("its connection ended" if event["status"] == "unreachable" else ""),
     }
     rc = result.get("rc")
     if rc is None:

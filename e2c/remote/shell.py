@@ -16,13 +16,16 @@ from e2c.model.host import Host
 from e2c.remote import jumps
 
 CONNECT_TIMEOUT_S = 10
+ALIVE_S = 4
 FORKS = 20
 MOST_NAMED = 5
 SSH_FAILED = 255
 TIMED_OUT = 124  # what timeout(1) answers
 _OPTIONS = (
     *("-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "GlobalKnownHostsFile=/dev/null"),
-    *("-o", "LogLevel=ERROR", "-o", f"ConnectTimeout={CONNECT_TIMEOUT_S}", "-o", "ServerAliveInterval=15"),
+    *("-o", "LogLevel=ERROR", "-o", f"ConnectTimeout={CONNECT_TIMEOUT_S}"),
+    # a host that lost its power says nothing: after three unanswered questions its connection ends
+    *("-o", f"ServerAliveInterval={ALIVE_S}", "-o", "ServerAliveCountMax=3"),
 )
 
 

@@ -24,6 +24,7 @@ KbdInteractiveAuthentication no
 UsePAM no
 StrictModes no
 MaxSessions 50
+Subsystem sftp internal-sftp
 """
 
 
@@ -62,7 +63,16 @@ def ssh_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, 
 @pytest.fixture
 def host(ssh_server: tuple[int, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
     """This machine as a host, through the sshd on loopback, with a shared connection."""
-    port, key = ssh_server
+    yield from as_host(*ssh_server, tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def module_host(ssh_server: tuple[int, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
+    """The same for all tests of a module."""
+    yield from as_host(*ssh_server, tmp_path_factory)
+
+
+def as_host(port: int, key: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
     control = tmp_path_factory.mktemp("c")
     made = Host(
         key="cloud.master.1.1",

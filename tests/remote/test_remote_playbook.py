@@ -9,6 +9,7 @@ import pytest
 from e2c.errors import RemoteError
 from e2c.model.host import Host
 from e2c.remote import playbook
+from e2c.remote.results import TaskResult
 
 
 def play(host: Host, *tasks: dict[str, Any], **keywords: Any) -> dict[str, Any]:
@@ -108,3 +109,22 @@ def test_an_interrupt_ends_ansible_and_leaves_no_files(host: Host, tmp_path: Pat
         playbook.run([play(host, {"shell": "sleep 30"})], [host], work_dir=tmp_path, observe=interrupt)
     assert list(tmp_path.iterdir()) == []
     assert threading.active_count() == before
+
+
+def test_a_failure_that_is_rescued_is_none(host: Host, tmp_path: Path) -> None:
+    rescued = {"name": "around", "block": [{"name": "fails", "shell": "exit 3"}], "rescue": [{"shell": "echo saved"}]}
+    results = playbook.run([play(host, rescued, {"name": "after", "shell": "true"})], [host], work_dir=tmp_path)
+    assert [(result.task, result.status) for result in results] == [
+        ("fails", "ignored"),
+        ("shell", "changed"),
+        ("after", "changed"),
+    ]
+
+
+def test_the_gist_of_a_failure_is_its_last_line_and_steers_no_terminal() -> None:
+    def failed(**said: Any) -> str:
+        return TaskResult(play=0, host="h", task="t", status="failed", **said).gist()
+
+    assert failed(rc=1, msg="non-zero return code", stderr="a\nno \x1b[2Jspace\n") == "no  [2Jspace"
+    assert failed(rc=1, msg="non-zero return code") == ""
+    assert failed(msg="the file is absent") == "the file is absent"

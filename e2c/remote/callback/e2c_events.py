@@ -53,6 +53,21 @@ def shortened(value: Any) -> Any:
     return str(value)
 
 
+def called(task: Any) -> str:
+    """Its name, or that of its module as users write it."""
+    return str(task.get_name()).replace("ansible.legacy.", "ansible.builtin.")
+
+
+def rescued(task: Any) -> bool:
+    """A block around the task has a ``rescue:`` for it."""
+    child, block = task, task._parent
+    while block is not None:
+        if getattr(block, "rescue", None) and any(child._uuid == other._uuid for other in block.block):
+            return True
+        child, block = block, block._parent
+    return False
+
+
 class CallbackModule(CallbackBase):  # type: ignore[misc]
     """One line per event; see :mod:`e2c.remote.playbook` for the reader."""
 
@@ -78,7 +93,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
     def v2_runner_on_start(self, host: Any, task: Any) -> None:
         """A task begins on a host."""
         self.began[host.get_name(), task._uuid] = time.time()
-        self.emit("start", host=host.get_name(), task=task.get_name())
+        self.emit("start", host=host.get_name(), task=called(task))
 
     def result(self, status: str, result: Any) -> None:
         """A task ended on a host."""
@@ -88,7 +103,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
             "result",
             status=status,
             host=host,
-            task=task.get_name(),
+            task=called(task),
             seconds=None if began is None else time.time() - began,
             module=task.action,
             limit=task.async_val,
@@ -101,11 +116,11 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
 
     def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
         """It failed."""
-        self.result("ignored" if ignore_errors else "failed", result)
+        self.result("ignored" if ignore_errors or rescued(result._task) else "failed", result)
 
     def v2_runner_on_unreachable(self, result: Any) -> None:
         """The host did not answer."""
-        self.result("unreachable", result)
+        self.result("ignored" if result._task.ignore_unreachable else "unreachable", result)
 
     def v2_runner_on_skipped(self, result: Any) -> None:
         """A condition excluded it."""
