@@ -64,6 +64,10 @@ class RemoteError(E2CError):
     """A command or play failed on one or more hosts."""
 
 
+class ServiceError(E2CError):
+    """A service of the scenario could not be deployed, asked, saved or ended."""
+
+
 class EmulationError(E2CError):
     """Links are not what the scenario asks."""
 

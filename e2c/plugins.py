@@ -20,8 +20,14 @@ from e2c.errors import E2CError
 
 ENVIRONMENTS = "e2c.environments"
 """Entry points to a callable that returns an ``e2c.environments.base.Provider``."""
+SERVICES = "e2c.services"
+"""Entry points to a class derived from ``e2c.services.base.Service``."""
 FOLDER = "environments"
 """Folder of a scenario with Python files that define testbeds of its own."""
+SERVICE_FOLDER = "services"
+"""Folder of a scenario with Python files that define service plugins of its own."""
+TESTBED = "testbed"
+TESTBED_PAGE = "docs/howto/own-testbed.md"
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}", re.ASCII)
 _OURS = "e2c."
 
@@ -56,50 +62,59 @@ def own() -> list[Own]:
 
     The files are read, not run; one that Python cannot read defines nothing.
     """
-    return [one for path in _files() for one in _read(path)[0]]
+    return [one for path in files(FOLDER) for one in _read(path)[0]]
 
 
 def unreadable() -> list[tuple[Path, int, str]]:
     """Files of the scenario's ``environments/`` that Python cannot read: path, line and reason of each."""
-    return [(path, *wrong) for path in _files() if (wrong := _read(path)[1]) is not None]
+    return [(path, *wrong) for path in files(FOLDER) if (wrong := _read(path)[1]) is not None]
 
 
-def _files() -> list[Path]:
-    """Python files of the scenario's folder; what may not be looked into has none."""
-    found: list[Path] = []
-    for scenario in _scenarios:
-        with contextlib.suppress(OSError):
-            found += [Path(entry.path) for entry in os.scandir(scenario / FOLDER) if entry.name.endswith(".py")]
-    return sorted(found)
+def files(folder: str) -> list[Path]:
+    """Python files in a folder of the scenario; what may not be looked into has none."""
+    return [path for scenario in _scenarios for path in python_files(scenario / folder)]
+
+
+def python_files(folder: Path) -> list[Path]:
+    """Python files that lie in a folder, in the order of their names."""
+    with contextlib.suppress(OSError):
+        return sorted(Path(entry.path) for entry in os.scandir(folder) if entry.name.endswith(".py"))
+    return []
 
 
 def _read(path: Path) -> tuple[list[Own], tuple[int, str] | None]:
+    tree = parsed(path)
+    return (list(_classes(path, tree)), None) if isinstance(tree, ast.Module) else ([], tree)
+
+
+def parsed(path: Path) -> ast.Module | tuple[int, str]:
+    """A file as Python reads it, without running it; the line and the reason where it cannot be read."""
     try:
-        return list(_classes(path)), None
+        return ast.parse(path.read_bytes(), str(path))
     except SyntaxError as error:
-        return [], (error.lineno or 1, error.msg)
+        return error.lineno or 1, error.msg
     except (OSError, ValueError, RecursionError) as error:
-        return [], (1, str(error))
+        return 1, getattr(error, "strerror", None) or str(error)
 
 
-def _classes(path: Path) -> Iterator[Own]:
-    for node in ast.parse(path.read_bytes(), str(path)).body:
+def _classes(path: Path, tree: ast.Module) -> Iterator[Own]:
+    for node in tree.body:
         if not isinstance(node, ast.ClassDef):
             continue
         if any(isinstance(part, ast.FunctionDef) and part.name == "acquire" for part in node.body):
             for part in node.body:
-                name = _assigned(part)
+                name = assigned(part, "name")
                 if name is not None and _NAME.fullmatch(name):
                     yield Own(name, path, node.lineno, node.name)
 
 
-def _assigned(node: ast.stmt) -> str | None:
+def assigned(node: ast.stmt, name: str) -> str | None:
     """The text that a statement ``name = "..."`` gives."""
     target = (
         node.targets[0] if isinstance(node, ast.Assign) else node.target if isinstance(node, ast.AnnAssign) else None
     )
     value = getattr(node, "value", None)
-    if isinstance(target, ast.Name) and target.id == "name" and isinstance(value, ast.Constant):
+    if isinstance(target, ast.Name) and target.id == name and isinstance(value, ast.Constant):
         return value.value if isinstance(value.value, str) else None
     return None
 
@@ -143,36 +158,45 @@ def load(group: str, name: str) -> Any:
     plugin = next(iter(found.values()))
     if isinstance(plugin, EntryPoint):
         return plugin.load()
-    module = _module(plugin.path)
+    code = module(plugin.path)
     with blamed(plugin.path.parent):
-        return getattr(module, plugin.cls)
+        return getattr(code, plugin.cls)
 
 
-def _module(path: Path) -> ModuleType:
-    """A file of the scenario as a module; run once in the life of this process."""
+def module(path: Path, what: str = TESTBED, page: str = TESTBED_PAGE) -> ModuleType:
+    """A file of the user's as a module; run once in the life of this process.
+
+    Args:
+        what, page: as for :func:`blamed`.
+
+    Raises:
+        PluginError: it cannot be run.
+    """
     name = f"e2c_own_{path.stem}_{abs(hash(path))}"
     if name in sys.modules:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
+    made = importlib.util.module_from_spec(spec)
+    sys.modules[name] = made
     try:
-        with blamed(path.parent), contextlib.redirect_stdout(sys.stderr):  # standard output is for results
-            spec.loader.exec_module(module)
+        with blamed(path.parent, what, page), contextlib.redirect_stdout(sys.stderr):  # standard output is for results
+            spec.loader.exec_module(made)
     except BaseException:
         del sys.modules[name]
         raise
-    return module
+    return made
 
 
 @contextlib.contextmanager
-def blamed(code: Path) -> Iterator[None]:
+def blamed(code: Path, what: str = TESTBED, page: str = TESTBED_PAGE) -> Iterator[None]:
     """Turn whatever a plugin's code raises, but for errors made for users, into one sentence with its file and line.
 
     Args:
         code: the plugin's file, or the folder of its files.
+        what: what kind of plugin it is.
+        page: where its kind is described.
 
     Raises:
         PluginError: it raised.
@@ -183,14 +207,15 @@ def blamed(code: Path) -> Iterator[None]:
         raise
     except (Exception, SystemExit) as error:
         raise PluginError(
-            "the code of this testbed failed",
-            where=_place(error, code),
+            f"the code of this {what} failed",
+            where=place(error, code),
             why=f"{type(error).__name__}: {error}".rstrip(": ."),
-            hint="Correct it there; docs/howto/own-testbed.md tells what is expected",
+            hint=f"Correct it there; {page} tells what is expected",
         ) from error
 
 
-def _place(error: BaseException, code: Path) -> str:
+def place(error: BaseException, code: Path) -> str:
+    """File and line of a plugin's code where an error came from; the code itself where none of it was at work."""
     if isinstance(error, SyntaxError) and error.filename and error.lineno:
         return f"{error.filename}:{error.lineno}:{error.offset or 1}"
     for frame in reversed(traceback.extract_tb(error.__traceback__)):

@@ -109,6 +109,9 @@ class Provider(Protocol):
 
     ``reserves`` tells that machines are booked there for a time: several such testbeds in one experiment get a common
     slot first (:func:`e2c.environments.slot.secure`).
+
+    ``wiped``, where it is there and false, tells that what is put on machines stays there when they are released, so
+    that plugins of services have to end these before.
     """
 
     name: str

@@ -10,15 +10,14 @@ from typing import Any
 
 from e2c.environments import discovery, limits
 from e2c.environments.base import Acquisition, Claim, Finding, Progress, SettingsError, Watch
-from e2c.environments.naming import job_name as unique_name
 from e2c.environments.naming import mark
 from e2c.environments.static import ledger, machines, marks, privileges
 from e2c.environments.static.ledger import Entry
 from e2c.environments.static.netem import PROBE
+from e2c.environments.unbooked import Unbooked
 from e2c.errors import MissingToolError, TestbedError
 from e2c.model.host import Host
 from e2c.model.plan import PlannedHost
-from e2c.model.reservation import Reservation
 from e2c.remote import shell, sockets
 from e2c.remote.unreachable import reason
 
@@ -26,7 +25,7 @@ _MOMENT_S = 5.0
 """What did not answer so short a time ago is not asked again: one command may release by state and by ledger."""
 
 
-class StaticProvider:
+class StaticProvider(Unbooked):
     """Fulfils :class:`e2c.environments.base.Provider` with machines that exist already.
 
     ``Claim.settings["hosts"]`` are the machines that the plan takes, each with the ``key`` of its part, so whoever has
@@ -35,7 +34,8 @@ class StaticProvider:
     """
 
     name = "static"
-    reserves = False
+    wiped = False
+    lasts = "machines of {name} have no walltime: they are used until they are released"
 
     def check(self, settings: Mapping[str, Any]) -> None:
         """Refuse, with all reasons at once, when machines do not answer to ssh.
@@ -79,19 +79,8 @@ class StaticProvider:
             findings.append(_use(found.hosts))
         return findings
 
-    def claim(
-        self, *, experiment: str, scenario: str, job_name: str, walltime_s: int, settings: Mapping[str, Any]
-    ) -> Claim:
-        """Name the machines; touches nothing."""
-        return Claim(
-            provider=self.name,
-            experiment=experiment,
-            scenario=scenario,
-            job_name=unique_name(job_name, scenario),
-            walltime_s=walltime_s,
-            settings=dict(settings),
-            resources={machines.SOCKETS: sockets.folder(experiment)},
-        )
+    def _resources(self, experiment: str) -> dict[str, Any]:
+        return {machines.SOCKETS: sockets.folder(experiment)}
 
     def acquire(self, claim: Claim, hosts: Sequence[PlannedHost], watch: Watch) -> Acquisition:
         """Mark the machines as used; what an earlier attempt of the scenario left on machines is removed first.
@@ -206,18 +195,6 @@ class StaticProvider:
             ledger.remove(claim.experiment)
         _refuse_broken(broken, answers, "cleaned")
         return freed
-
-    def reservations(self, claim: Claim) -> list[Reservation]:  # noqa: ARG002
-        """None: nothing is booked."""
-        return []
-
-    def extend(self, claim: Claim, seconds: int, progress: Progress) -> list[Reservation]:  # noqa: ARG002
-        """Refuse: there is nothing to lengthen.
-
-        Raises:
-            TestbedError: always.
-        """
-        raise TestbedError("machines of static have no walltime: they are used until they are released")
 
     def find(self, scenario: str) -> list[Claim]:
         """What this controller marked for that scenario and has not cleaned since."""
