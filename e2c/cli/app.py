@@ -34,6 +34,7 @@ from e2c.cli import (
     release,
     render,
     schema,
+    services,
     ssh,
     status,
     variables,
@@ -113,6 +114,7 @@ for module in (
     execute,
     query,
     db,
+    services,
     output,
     provenance,
 ):

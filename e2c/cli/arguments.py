@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
@@ -64,15 +65,50 @@ Testbed = Annotated[
         autocompletion=completion.rehearsals,
     ),
 ]
+
+
+def finite(seconds: float | None) -> float | None:
+    """A number of seconds that passes.
+
+    Raises:
+        click.UsageError: it is `nan` or `inf`.
+    """
+    if seconds is not None and not math.isfinite(seconds):
+        raise typer.BadParameter(f"{seconds} is no number of seconds.")
+    return seconds
+
+
 Keep = Annotated[bool, typer.Option("--keep", help="Keep the hosts when something fails; release is the default.")]
 Limit = Annotated[
     float | None,
     typer.Option(
         metavar="SECONDS",
         min=0,
+        callback=finite,
         help="Wait at most so long for background tasks; default: each task's own limit (`async:`).",
     ),
 ]
+AppConf = Annotated[
+    str,
+    typer.Option(
+        "--app_conf",
+        "--app-conf",
+        metavar="NAME,...",
+        help="Run with these application configurations of workflow_env.yaml, one after the other.",
+    ),
+]
+
+
+def names(text: str) -> tuple[str, ...]:
+    """Names separated by commas, each once; blanks around them do not count.
+
+    Raises:
+        click.UsageError: there are commas only.
+    """
+    found = tuple(dict.fromkeys(name for name in map(str.strip, text.split(",")) if name))
+    if text.strip() and not found:
+        raise typer.BadParameter(f"{text!r} holds no name")
+    return found
 
 
 class Format(str, Enum):

@@ -19,6 +19,11 @@ OUTPUT_FOLDER = re.compile(r"^\d{8}-\d{6}(-\d+)?$")
 LARGEST = 20_000_000
 """Bytes of a file beyond which nothing is proposed."""
 
+LINK_VALUES = (
+    "delay", "jitter", "distribution", "rate", "loss", "reorder", "duplicate", "corrupt", "limit", "down"
+)  # fmt: skip
+"""What links have; the model that has them is too slow to load here."""
+
 Propose = Callable[[click.Context, str], list[str]]
 
 
@@ -39,6 +44,20 @@ def folders(ctx: click.Context, incomplete: str) -> list[str]:  # noqa: ARG001
     found = _folders(incomplete)
     # shells put a space behind the only proposal, which nobody wants behind a folder that has others
     return [*found, *_folders(found[0])] if len(found) == 1 else found
+
+
+@_quiet
+def folders_or_set(ctx: click.Context, incomplete: str) -> list[str]:
+    """Folders, and the word that stands in the place of one."""
+    return [*(word for word in ("set",) if word.startswith(incomplete)), *folders(ctx, incomplete)]
+
+
+@_quiet
+def link_values(ctx: click.Context, incomplete: str) -> list[str]:
+    """What links have that is not named yet."""
+    named = {word.partition("=")[0] for word in ctx.params.get("values") or ()}
+    words = [*(f"{name}=" for name in LINK_VALUES if name != "down"), "down", "up"]
+    return [word for word in words if word.startswith(incomplete) and word.rstrip("=") not in named]
 
 
 def _folders(start: str) -> list[str]:
@@ -68,6 +87,17 @@ def testbeds(ctx: click.Context, incomplete: str) -> list[str]:
 def rehearsals(ctx: click.Context, incomplete: str) -> list[str]:  # noqa: ARG001
     """The testbed that can play others."""
     return ["local"]
+
+
+@_quiet
+def service_plugins(ctx: click.Context, incomplete: str) -> list[str]:
+    """Plugins of services, also those of the scenario that is named."""
+    from e2c import plugins
+    from e2c.services import finding
+
+    if ctx.params.get("scenario"):
+        plugins.look_in(Path(ctx.params["scenario"]))
+    return [name for name in finding.names() if name.startswith(incomplete)]
 
 
 @_quiet

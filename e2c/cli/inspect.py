@@ -65,18 +65,10 @@ def _text(parts: dict[str, Any]) -> str:
         sections.append(render.table(["reservation", "testbed", "site", "name", "state", "ends"], reservations))
     if parts["links"]:
         links = [
-            (
-                link["src"],
-                link["dst"],
-                link["delay_ms"],
-                link["rate_kbit"],
-                link["loss_percent"],
-                "yes" if link["symmetric"] else "no",
-                "yes" if link["applied"] else "no",
-            )
+            (link["src"], link["dst"], link["words"], link["words_back"], "yes" if link["applied"] else "no")
             for link in parts["links"]
         ]
-        heads = ["from", "to", "delay ms", "rate kbit/s", "loss %", "symmetric", "applied"]
+        heads = ["from", "to", "there", "back", "applied"]
         sections.append(render.table(heads, links))
     if parts["services"]:
         services = [
@@ -89,9 +81,29 @@ def _text(parts: dict[str, Any]) -> str:
             for service in parts["services"]
         ]
         sections.append(render.table(["service", "host", "endpoints", "health"], services))
-    phases = [(record["phase"], record["at"], record["seconds"]) for record in parts["phases"]]
-    sections.append(render.table(["phase done", "at", "seconds"], phases))
+    if parts["runs"]:
+        sections.append(render.table(*runs(parts["runs"])))
+    phases = [(record["phase"], record["run"], record["at"], record["seconds"]) for record in parts["phases"]]
+    sections.append(render.table(["phase done", "run", "at", "seconds"], phases))
     return "\n\n".join(sections)
+
+
+def runs(found: list[dict[str, Any]]) -> tuple[list[str], list[tuple[Any, ...]]]:
+    """Columns and rows of a table of runs."""
+    rows = [
+        (one["run"], one["outcome"], one["began"][:19].replace("T", " "), _seconds(one), _why(one)) for one in found
+    ]
+    return ["run", "outcome", "began (UTC)", "seconds", "because"], rows
+
+
+def _seconds(one: dict[str, Any]) -> float | None:
+    if not one["ended"]:
+        return None
+    return round((datetime.fromisoformat(one["ended"]) - datetime.fromisoformat(one["began"])).total_seconds(), 1)
+
+
+def _why(one: dict[str, Any]) -> str:
+    return one["reason"].splitlines()[0].rstrip(" :") if one["reason"] else ""
 
 
 def _moment(seconds: float | None) -> str | None:

@@ -33,10 +33,16 @@ def wish(*, keep: bool = False, destroy_on_fail: bool = False) -> OnFailure:
 
     if keep and destroy_on_fail:
         raise typer.BadParameter("--keep and --destroy-on-fail contradict each other")
-    return OnFailure(keep=keep, destroy=destroy_on_fail, ask=ask_to_keep if _someone_there() else None)
+    there = someone_there()
+    return OnFailure(
+        keep=keep,
+        destroy=destroy_on_fail,
+        ask=ask_to_keep if there else None,
+        ask_to_stop=ask_to_stop if there else None,
+    )
 
 
-def _someone_there() -> bool:
+def someone_there() -> bool:
     """A user can be asked: not a job in the background, which reading from its terminal would stop."""
     try:
         return sys.stdin.isatty() and sys.stderr.isatty() and os.tcgetpgrp(sys.stdin.fileno()) == os.getpgrp()
@@ -46,19 +52,30 @@ def _someone_there() -> bool:
 
 def ask_to_keep() -> bool:
     """Ask whether the hosts are kept. No answer in time, Ctrl-C, or a terminal that has gone: they are not."""
+    return _answered("Keep the hosts to look into it, or release them? [release]", "keep", "releasing")
+
+
+def ask_to_stop() -> bool:
+    """Ask whether background tasks are ended. No answer in time, Ctrl-C, or a terminal that has gone: they are."""
+    question = "Stop what the workflow runs on the hosts, or leave it running? [stop]"
+    return not _answered(question, "leave it running", "stopping")
+
+
+def _answered(question: str, wanted: str, otherwise: str) -> bool:
+    """The answer begins like what is not done without one."""
     from e2c.config.settings import read_settings
 
-    if not _someone_there():
+    if not someone_there():
         return False
     limit_s = read_settings(os.environ)[0].answer_timeout
     try:
         termios.tcflush(sys.stdin, termios.TCIFLUSH)  # what was typed before is no answer
-        render.prompt(f"Keep the hosts to look into it, or release them? [release] (within {limit_s:g} s) ")
+        render.prompt(f"{question} (within {limit_s:g} s) ")
         if not select.select([sys.stdin], [], [], limit_s)[0]:
-            render.note("\nno answer: releasing")
+            render.note(f"\nno answer: {otherwise}")
             return False
         answer = os.read(sys.stdin.fileno(), 4096).decode(errors="replace").strip().lower()
-        return bool(answer) and "keep".startswith(answer)
+        return bool(answer) and wanted.startswith(answer)
     except (OSError, ValueError, termios.error):
         return False
     except BaseException:  # noqa: BLE001 - Ctrl-C is an answer, and so is SIGTERM

@@ -26,13 +26,13 @@ def destroy(
     beside the state file. Exit code 1 if something may still be booked. A command that works on the scenario is not
     disturbed: stop it first, and it releases what it holds itself.
     """
-    from e2c.experiment import releasing, steps
+    from e2c.experiment import links, releasing
     from e2c.experiment.lock import locked
 
     desk: render.Desk = context.obj
     with locked(scenario_dir):
         if network:
-            steps.reset_links(steps.take_up(scenario_dir, "network", desk))
+            links.reset_links(links.deployed(scenario_dir, desk))
             return
         done = releasing.destroy(scenario_dir, desk)
     for clause in done.freed:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TextIO
 
+from e2c.cli.live import Live
 from e2c.cli.waiting import CLEAR_LINE, Waiting, lively
 
 if TYPE_CHECKING:
@@ -30,7 +31,9 @@ def _clock() -> str:
     return f"{time.monotonic() - _began:7.1f}s"
 
 
-waiting = Waiting(_clock)
+live = Live()
+"""What the hosts of a stage do, shown below the wait."""
+waiting = Waiting(_clock, live.lines)
 """The wait that is shown; all other output of this module ends it first."""
 
 
@@ -172,12 +175,22 @@ class Desk:
         """Show one event."""
         if self.quiet and event.kind != "warning" and not event.failed:
             return
+        if event.host and event.state:
+            live.update(event)
+        if event.kind in ("phase", "done"):
+            live.clear()
         if event.kind == "wait":
-            waiting.show(event.phase, event.text)
+            if event.state != "waiting":  # one word about all of them follows
+                waiting.show(event.phase, live.headline() if event.host else event.text)
             return
         if event.kind == "phase" and event.phase != "release":
             waiting.end()
             return
+        self._say(event)
+        if live.busy:
+            waiting.show(event.phase, live.headline())
+
+    def _say(self, event: Event) -> None:
         failed = event.failed and event.kind == "done"  # the reason comes last, once, as the command's error
         text = f"{event.phase:9} {'failed' if failed else event.text}"
         if event.seconds is not None:
@@ -188,4 +201,6 @@ class Desk:
             text = _paint(text, RED, sys.stderr)
         elif event.kind == "done":
             text = _paint(text, GREEN, sys.stderr)
+        if event.rows:
+            text += f"\n{table(event.rows[0], event.rows[1:])}"
         note(f"{_afresh()}{_clock()}  {text}")

@@ -14,6 +14,7 @@ from typer.core import TyperCommand
 
 from e2c.cli import render
 from e2c.cli.arguments import Format, ScenarioDir
+from e2c.cli.inspect import runs
 from e2c.cli.waiting import cut, duration, lively, one_line, size
 
 DEFAULT_S = 5.0
@@ -127,7 +128,7 @@ def lines(found: dict[str, Any]) -> list[str]:
     text = [f"experiment {found['experiment']} ({state}), results in {found['folder']}"]
     if found["rehearsal"]:
         text.append("a rehearsal: all testbeds are played by local hosts")
-    text.append(f"done  {', '.join(record['phase'] for record in found['phases']) or 'nothing yet'}")
+    text.append(f"done  {', '.join(dict.fromkeys(one['phase'] for one in found['phases'])) or 'nothing yet'}")
     text.append(f"now   {_now(found)}")
     if found["released"]:
         return text
@@ -140,8 +141,12 @@ def lines(found: dict[str, Any]) -> list[str]:
             [_reserved(one) for one in found["reservations"]],
         ),
         (["board", "name there", "archi", "firmware"], [_board(one) for one in found["boards"]]),
+        runs(found["runs"]),
         (["service", "host", "health"], [(one["name"], one["host"], _health(one)) for one in found["services"]]),
-        (["background task", "host", "state"], [(one["task"], one["host"], _task(one)) for one in found["background"]]),
+        (
+            ["background task", "run", "host", "state"],
+            [(one["task"], one["run"], one["host"], _task(one)) for one in found["background"]],
+        ),
     ]
     for heads, rows in tables:
         if rows:
@@ -161,6 +166,7 @@ def summary(found: dict[str, Any], *, with_times: bool = True) -> str:
     for one in found["reservations"]:
         left = f", {_left(one)} left" if with_times and one["remaining_s"] is not None else ""
         parts.append(f"{one['provider']} {one['id']} {one['state']}{left}")
+    parts += [f"run {one['run']} {one['outcome']}" for one in found["runs"][-1:]]
     parts += [f"{one['name']} {_health(one)}" for one in found["services"]]
     parts += [f"{one['task']} on {one['host']} {_task(one, with_times=with_times)}" for one in found["background"]]
     return "; ".join(parts)

@@ -1,4 +1,4 @@
-"""What is being waited for: one line that lives on a terminal, lines at growing intervals in a log."""
+"""What is being waited for: a line, or a few, that live on a terminal; lines at growing intervals in a log."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from typing import TextIO
 
 CLEAR_LINE = "\r\x1b[K"
+CLEAR_BELOW = "\r\x1b[J"
+LINE_UP = "\x1b[1A"
 FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 PLAIN_FRAMES = "-\\|/"
 FRAME_S = 0.125
@@ -82,14 +84,16 @@ class Waiting:
 
     Args:
         clock: what stands at the beginning of every line.
+        more: what is shown in lines of its own below it on a terminal, for so many columns and lines.
     """
 
-    def __init__(self, clock: Callable[[], str]) -> None:
+    def __init__(self, clock: Callable[[], str], more: Callable[[int, int], list[str]] = lambda *_: []) -> None:
         self.clock = clock
+        self.more = more
         self._changed = threading.Condition(threading.RLock())
         self._wait: _Wait | None = None
         self._spoken = -float(CALM_S)
-        self._drawn = False
+        self._drawn = 0
         self._frame = 0
         self._thread: threading.Thread | None = None
         self._stopped = False
@@ -115,10 +119,10 @@ class Waiting:
         with self._changed:
             self._wait = None
             if self._drawn:
-                self._drawn = False
                 with contextlib.suppress(OSError, ValueError):  # the terminal has gone
-                    sys.stderr.write(CLEAR_LINE)
+                    sys.stderr.write(self._clearing())
                     sys.stderr.flush()
+                self._drawn = 0
 
     def stop(self) -> None:
         """End, for good."""
@@ -154,12 +158,19 @@ class Waiting:
     def _draw(self, wait: _Wait, now: float) -> None:
         frames = FRAMES if (sys.stderr.encoding or "").lower().startswith("utf") else PLAIN_FRAMES
         self._frame += 1
-        width = size(sys.stderr)[0] - 1
+        columns, rows = size(sys.stderr)
+        width = columns - 1
         end = f"  {duration(now - wait.since)}" if now - wait.since >= 1 else ""
         head = f"{self.clock()}  {wait.phase:9} {frames[self._frame % len(frames)]} {wait.text}"
-        sys.stderr.write(f"{CLEAR_LINE}{cut(head, width - len(end))}{end[:width]}")
+        lines = [f"{cut(head, width - len(end))}{end[:width]}", *self.more(width, rows - 2)]
+        text = "\n".join(lines)
+        sys.stderr.write(f"{self._clearing()}{text}")
         sys.stderr.flush()
-        self._drawn = True
+        self._drawn = len(lines)
+
+    def _clearing(self) -> str:
+        """What takes away the lines that were drawn; the cursor stands at the end of the last."""
+        return f"{LINE_UP * (self._drawn - 1)}{CLEAR_BELOW}" if self._drawn > 1 else CLEAR_LINE
 
     def _speak(self, wait: _Wait, now: float) -> None:
         waited = now - wait.since

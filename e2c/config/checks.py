@@ -13,12 +13,11 @@ from e2c.config.files import entries, exists, is_folder, within
 from e2c.config.layer_checks import check_layers, services
 from e2c.config.layers import LayersServices
 from e2c.config.names import is_identifier
-from e2c.config.network import Network
+from e2c.config.network_checks import check_network
 from e2c.config.problems import Path, Problem, bounded, nearest, shown
 from e2c.config.scenario import Scenario
 from e2c.config.surprises import surprises
 from e2c.config.templates import ENV_PREFIX, check_templates
-from e2c.config.units import has_unit
 from e2c.config.workflow_checks import check_workflow
 from e2c.config.workflow_env import WorkflowEnv
 
@@ -45,7 +44,7 @@ def check(scenario: Scenario, *, app_conf: Sequence[str] = ()) -> list[Problem]:
         problems += bounded(check_layers(scenario.layers_services, documents["layers_services"]))
         problems += _artifacts(scenario.layers_services, documents["layers_services"], scenario.artifacts)
     if scenario.network:
-        problems += bounded(_network(scenario.network, documents["network"]))
+        problems += bounded(check_network(scenario.network, documents["network"]))
     if scenario.workflow:
         problems += bounded(check_workflow(scenario))
     if scenario.workflow_env:
@@ -98,38 +97,12 @@ def _firmwares(layers: LayersServices) -> Iterator[tuple[Path, str]]:
             yield (*path, "image"), service.image
 
 
-def _network(network: Network, document: Document) -> Iterator[Problem]:
-    for place, rule in enumerate(network.networks or ()):
-        path: Path = ("networks", place)
-        missing = [key for key in ("delay", "rate") if getattr(rule, key) is None]
-        if len(missing) == 2 and rule.loss is None:
-            message = "the rule has no delay, rate or loss, so it does nothing"
-            yield document.problem(path, "rule-empty", message, "Add delay: 28ms", severity="warning")
-        else:
-            for key in missing:
-                what = "does not delay" if key == "delay" else "does not limit the rate"
-                hint = f"Add {key}: {'28ms' if key == 'delay' else '1gbit'}"
-                yield document.problem(
-                    path, "rule-incomplete", f"the rule has no {key}, so it {what}", hint, severity="warning"
-                )
-        for key, unit in (("delay", "milliseconds"), ("rate", "bit per second")):
-            node = document.node((*path, key))
-            if node is not None and not has_unit(node.text):
-                hint = f'Write the unit: "{node.text.strip()}{"ms" if key == "delay" else "bit"}"'
-                message = f"{key} has no unit, so it is taken as {unit}"
-                yield document.problem((*path, key), "unit-missing", message, hint, severity="warning")
-        if rule.src == rule.dst:
-            message = f"src and dst are both {shown(rule.src)}, so the rule shapes traffic inside it"
-            yield document.problem(
-                (*path, "dst"), "rule-self", message, "Make sure that this is meant", severity="warning"
-            )
-
-
 def _workflow_env(env: WorkflowEnv, document: Document, app_conf: Sequence[str]) -> Iterator[Problem]:
     for name in app_conf:
         if name not in env.configurations:
             near = nearest(name, env.configurations)
-            hint = f"Did you mean {near!r}?" if near else f"It has: {', '.join(env.configurations)}"
+            known = f"It has: {', '.join(env.configurations)}"
+            hint = f"Did you mean {near!r}? {known}" if near else known
             yield document.problem(
                 (), "configuration-unknown", f"the file has no configuration named {shown(name)}", hint
             )

@@ -87,8 +87,7 @@ def is_module(name: str) -> bool:
 
 def redirect(kind: str, name: str) -> str | None:
     """The full name that Ansible takes a short one for; ``kind`` is ``modules``, ``filter`` or ``test``."""
-    found = re.search(rf"^    {re.escape(name)}:\n(?:      .*\n)*?      redirect: (\S+)", _routing(kind), re.MULTILINE)
-    return found.group(1) if found else None
+    return _redirects(kind).get(name)
 
 
 def is_collection(name: str) -> bool:
@@ -115,6 +114,20 @@ def _collection_folders() -> tuple[Path, ...]:
         Path.home() / ".ansible/collections/ansible_collections",
         Path("/usr/share/ansible/collections/ansible_collections"),
     )
+
+
+@cache
+def _redirects(kind: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+    name = ""
+    for line in _routing(kind).splitlines():
+        if head := re.fullmatch(r"    (\S+):", line):
+            name = head.group(1)
+        elif not line.startswith("      "):
+            name = ""
+        elif name and (target := re.match(r"      redirect: (\S+)", line)):
+            found.setdefault(name, target.group(1))
+    return found
 
 
 @cache

@@ -17,6 +17,13 @@ from e2c.config.surprises import surprises
 from e2c.config.testbeds import TESTBEDS
 from e2c.config.validate import unknown_key
 
+MONITORING_KEYS = {
+    **dict.fromkeys(("options", "period"), ("dstat",)),
+    **dict.fromkeys(("provider", "cluster", "servers", "network", "ipv"), ("tig", "tpg")),
+    "agent_conf": ("tig",),
+}
+"""Types of monitoring that heed a key."""
+
 MANAGED_ROLES = {"provenance": "provenance", "monitoring": "monitoring", "k_monitor": "kwollect"}
 """Roles that choose the hosts of a section of layers_services.yaml."""
 
@@ -104,11 +111,17 @@ def _environment(layers: LayersServices, document: Document) -> Problems:
     used: list[tuple[Path, str | None]] = []
     used += [((*path, "environment"), service.environment) for path, service in services(layers)]
     used += [(("provenance", "provider"), layers.provenance.provider)] if layers.provenance else []
-    used += [(("monitoring", "provider"), layers.monitoring.provider)] if layers.monitoring else []
+    if layers.monitoring and _has_collecting_host(layers):
+        used.append((("monitoring", "provider"), layers.monitoring.provider))
     for path, name in used:
         if name is not None and name != "local" and name not in environment.testbeds:
             message = f"{name} is not declared under environment, so its defaults hold"
             yield _warn(document, path, "environment-undeclared", message, f"Add {name}: {{}} under environment")
+
+
+def _has_collecting_host(layers: LayersServices) -> bool:
+    """Keys of monitoring's own host mean something, so that it is worth saying what is wrong with their values."""
+    return layers.monitoring is not None and layers.monitoring.type in MONITORING_KEYS["provider"]
 
 
 def _clusters(layers: LayersServices, document: Document) -> Problems:
@@ -123,7 +136,7 @@ def _clusters(layers: LayersServices, document: Document) -> Problems:
         given.append(((*path, "cluster"), service.environment or environment.default, service.cluster))
     if layers.provenance:
         given.append((("provenance", "cluster"), layers.provenance.provider, layers.provenance.cluster))
-    if layers.monitoring:
+    if layers.monitoring and _has_collecting_host(layers):
         given.append((("monitoring", "cluster"), layers.monitoring.provider or "", layers.monitoring.cluster))
     for path, testbed_name, cluster in given:
         known = {"g5k": G5K_CLUSTERS, "iotlab": IOTLAB_SITES}.get(testbed_name)
@@ -254,10 +267,12 @@ def _sections(layers: LayersServices, document: Document) -> Problems:
 
 def _measurements(layers: LayersServices, document: Document) -> Problems:
     monitoring = layers.monitoring
-    for key, kind in (("agent_conf", "tig"), ("options", "dstat")):
-        if monitoring and key in monitoring.model_fields_set and monitoring.type != kind:
+    for key, kinds in MONITORING_KEYS.items():
+        if monitoring and key in monitoring.model_fields_set and monitoring.type not in kinds:
             message = f"{key} has no effect on {monitoring.type}"
-            hint = f"Remove it; it is for {kind}"
+            hint = "Remove it; " + (
+                "samples stay on each host until they are fetched" if monitoring.type == "dstat" else "it is for dstat"
+            )
             yield _warn(document, ("monitoring", key), "key-unused", message, hint, key=True)
     seen: set[str] = set()
     for place, profile in enumerate(layers.monitoring_iotlab.profiles if layers.monitoring_iotlab else ()):

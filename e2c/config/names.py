@@ -20,6 +20,7 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_ -]*", re.ASCII)
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?", re.ASCII)
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _CONFIGURATION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+=-]*", re.ASCII)
+_OTHER_RUN = re.compile(r"run|repeat-[0-9]+", re.ASCII | re.IGNORECASE)
 _WORD = re.compile(r"[A-Za-z0-9_./~][A-Za-z0-9_.:@/+~ =,-]*", re.ASCII)
 _RESOURCE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*", re.ASCII)
 _JOB_TYPE = re.compile(r"[A-Za-z0-9_]+(=[A-Za-z0-9_.:*|+@/-]+)?", re.ASCII)
@@ -30,8 +31,8 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9_.@+-]+", re.ASCII)
 RESERVED = frozenset({"all", "ungrouped", "localhost", "provenance_service", "monitoring_service"})
 """Names that patterns or the tool itself use."""
 _OUTPUT = """
-    e2clab.err e2clab.log layers_services-validate.yaml manifest.json monitoring-data network-validate plan.json
-    provenance-data state.json workflow-validate.out
+    background e2clab.err e2clab.log layers_services-validate.yaml manifest.json monitoring-data network-validate
+    plan.json provenance-data services-data state.json workflow-validate.out
 """
 OUTPUT_NAMES = frozenset(_OUTPUT.split())
 """What the output folder holds, so that no configuration can have its name."""
@@ -153,6 +154,8 @@ def configuration_fault(name: str) -> str | None:
         )
     if name.lower() in OUTPUT_NAMES:
         return f"the name of a configuration must not be {name}, where results are written"
+    if _OTHER_RUN.fullmatch(name):
+        return f"the name of a configuration must not be {name}, which runs without a configuration are called"
     return None
 
 

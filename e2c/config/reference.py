@@ -41,7 +41,8 @@ For completion and checks in an editor, begin a file with a line like
 ```
 
 A schema judges one file by itself. What only a check tells: dates that do not exist, units out of range (a delay of
-more than an hour, a rate beyond 8bit to 1tbit), reserved names and configurations that would hide a folder of results,
+more than 274s, a jitter of more than 2147ms, a rate beyond 8bit to 1tbit, a change later than a week), values of links
+that need another one, reserved names and configurations that would hide a folder of results,
 `key_name` beside another `ssh_key`, stages in the wrong order, repeated keys and whatever else YAML itself refuses, the
 words and arguments of Ansible's tasks, templates, and everything that needs another file, the artifacts or the planned
 hosts.

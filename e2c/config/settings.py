@@ -15,8 +15,8 @@ from e2c.config.validate import allowed
 PREFIX = "E2C_"
 SOURCE = "environment"
 """What a problem names instead of a file."""
-INTERNAL = frozenset({"E2C_EVENTS_FD"})
-"""Variables that the tool sets for its own processes."""
+INTERNAL = frozenset({"E2C_EVENTS_FD", "E2C_RUN", "E2C_APP_CONF", "E2C_REPEAT", "E2C_STAGE"})
+"""Variables that the tool sets for processes that it starts, here and on hosts."""
 
 LONGEST_S = 7 * 86_400
 Seconds = Annotated[float, Field(gt=0, le=LONGEST_S)]

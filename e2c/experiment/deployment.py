@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from e2c import plugins
 from e2c.config.scenario import Scenario
 from e2c.errors import RemoteError, StateError, TestbedError
 from e2c.experiment import folder as folders
-from e2c.experiment import reservations, results
+from e2c.experiment import reservations, results, serving
 from e2c.experiment import state as states
 from e2c.experiment.acquisition import acquire, connect
 from e2c.experiment.check import examine, located
@@ -24,18 +25,22 @@ from e2c.model.host import Board, Host
 from e2c.model.plan import Plan
 from e2c.plan import build
 from e2c.provenance.serving import libmonetdb
-from e2c.services import provenance
 
 
 def read(
-    scenario: Path, artifacts: Path | None, command: str, observe: Observer, testbed: str | None
+    scenario: Path,
+    artifacts: Path | None,
+    command: str,
+    observe: Observer,
+    testbed: str | None,
+    app_conf: Sequence[str] = (),
 ) -> tuple[Scenario, Plan]:
     """Check the scenario, its dataflow evaluated, and plan; nothing is acquired.
 
     Raises:
         ScenarioError: the files are wrong; the message shows every problem.
     """
-    found = examine(scenario, artifacts, command, testbed=testbed)
+    found = examine(scenario, artifacts, command, testbed=testbed, app_conf=app_conf)
     plan = build.require(found.plan, found.problems)
     for problem in found.problems:
         observe(Event("warning", "check", problem.sentence().replace(": warning: ", ": ", 1)))
@@ -66,6 +71,7 @@ def preflight(plan: Plan, observe: Observer) -> None:
         provider(name).check(plan.testbeds.get(name, {}))
     if plan.provenance is not None:
         libmonetdb.locate()
+    serving.preflight(plan.hosts, observe)
 
 
 def deploy(
@@ -76,6 +82,7 @@ def deploy(
     wish: OnFailure,
     command: str,
     observe: Observer,
+    app_conf: Sequence[str] = (),
 ) -> Experiment:
     """Acquire the hosts of a scenario and start its services; a deployment that was cut off is gone on with.
 
@@ -85,13 +92,14 @@ def deploy(
         wish: what becomes of the hosts when a step fails.
         command: the command that asks, which decides what files must be there.
         observe: receives the events.
+        app_conf: application configurations that are going to run.
 
     Raises:
         StateError: something else is deployed already.
         E2CError: whatever failed; what this call acquired was released, unless it was to be kept.
     """
     observe = steady(observe)
-    read_in, plan = read(scenario, artifacts, command, observe, testbed)
+    read_in, plan = read(scenario, artifacts, command, observe, testbed, app_conf)
     observe(Event("step", "check", summary(plan)))
     with located(read_in):
         preflight(plan, observe)
@@ -102,9 +110,16 @@ def deploy(
         if not experiment.adopted:
             experiment.update(artifacts=str(artifacts), command=command)
         _bring_up(experiment)
+        if experiment.state.served:
+            # only now it is known which hosts selectors mean by names that plugins gave
+            flows = plan.provenance.dataflows if plan.provenance else ()
+            experiment.use_plan(
+                build.build(read_in, testbed=testbed, dataflows=flows, registered=serving.registered(experiment.state))
+            )
         layers = [layer.name for layer in read_in.layers_services.layers] if read_in.layers_services else []
         machines: tuple[Host | Board, ...] = (*experiment.state.hosts, *experiment.state.boards)
-        results.write_layers(experiment.folder, layers, machines, experiment.state.services)
+        state = experiment.state
+        results.write_layers(experiment.folder, layers, machines, state.services, state.served)
     reservations.tell(experiment, always=True)
     return experiment
 
@@ -126,7 +141,7 @@ def _bring_up(experiment: Experiment) -> None:
         acquire(experiment)
         connect(experiment)
     if not experiment.state.done("serve"):
-        _serve(experiment)
+        serving.serve(experiment)
 
 
 def summary(plan: Plan) -> str:
@@ -157,7 +172,7 @@ def _taken_up(scenario: Path, plan: Plan, observe: Observer) -> Experiment | Non
         return None
     attach(experiment)
     state, old = experiment.state, experiment.plan
-    same = old.hosts == plan.hosts and old.provenance == plan.provenance
+    same = (old.hosts, old.provenance, old.monitoring) == (plan.hosts, plan.provenance, plan.monitoring)
     if state.done("serve"):
         if not same:
             raise StateError(
@@ -169,6 +184,7 @@ def _taken_up(scenario: Path, plan: Plan, observe: Observer) -> Experiment | Non
     elif not same or (old.testbeds, old.job_name, old.walltime_s) != (plan.testbeds, plan.job_name, plan.walltime_s):
         step = experiment.progress("acquire")
         step(f"the scenario was changed since {state.experiment} was cut off, so what that holds is released first")
+        serving.stop(experiment)
         leave(state, experiment.observe)
         done = release(where_they_are(state), experiment.observe)
         done.require(scenario)
@@ -213,11 +229,3 @@ def _new(scenario: Path, plan: Plan, testbed: str | None, observe: Observer) -> 
     experiment = Experiment(folder, state, plan, observe)
     attach(experiment)
     return experiment
-
-
-def _serve(experiment: Experiment) -> None:
-    with experiment.phase("serve") as changes:
-        plan = experiment.plan.provenance
-        if plan is not None:
-            record = provenance.deploy(plan, experiment.hosts, libmonetdb.locate(), experiment.progress("serve"))
-            changes["services"] = (record,)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Literal
 
-Kind = Literal["phase", "step", "done", "task", "warning", "wait"]
+Kind = Literal["phase", "step", "done", "task", "warning", "wait", "table"]
 
 
 @dataclass(frozen=True)
@@ -18,11 +19,15 @@ class Event:
     Attributes:
         kind: ``phase`` begins a phase, ``step`` tells of progress in it, ``done`` ends it, ``task`` is one outcome
             of a workflow task on a host, ``wait`` repeats what is being waited for (shown in place on a terminal),
-            ``warning`` needs attention.
+            ``warning`` needs attention, ``table`` sums up in rows.
         phase: the phase it belongs to.
         text: one clause.
         failed: it is bad news.
         seconds: duration, where something ended.
+        host: service key of the host it happened on, where it is one.
+        task: what that host does or has done, ``""``: nothing of the phase.
+        state: how that is: ``waiting``, ``running``, ``background``, ``lost``, or the status of a result.
+        rows: of a table; the first has the names of its columns.
     """
 
     kind: Kind
@@ -31,6 +36,10 @@ class Event:
     failed: bool = False
     seconds: float | None = None
     time: datetime = field(default_factory=lambda: datetime.now(timezone.utc))
+    host: str = ""
+    task: str = ""
+    state: str = ""
+    rows: tuple[tuple[str, ...], ...] = ()
 
 
 Observer = Callable[[Event], None]
@@ -48,10 +57,14 @@ class Hub:
 
 
 def steady(observe: Observer) -> Observer:
-    """The observer, whose own troubles stop nothing: a closed terminal or a broken pipe must not leave hosts behind."""
+    """The observer, whose own troubles stop nothing: a closed terminal or a broken pipe must not leave hosts behind.
+
+    Events of several threads come one after the other.
+    """
+    turn = threading.RLock()  # a signal's handler may tell something in the middle of another event
 
     def tell(event: Event) -> None:
-        with contextlib.suppress(OSError, ValueError):  # ValueError: the stream is closed
+        with turn, contextlib.suppress(OSError, ValueError):  # ValueError: the stream is closed
             observe(event)
 
     return tell

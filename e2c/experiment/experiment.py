@@ -20,6 +20,7 @@ from e2c.experiment.state import State
 from e2c.model.host import Host
 from e2c.model.plan import Plan
 from e2c.model.reservation import Reservation
+from e2c.model.run import Run
 
 PHASES = ("acquire", "connect", "serve", "emulate", "prepare", "launch", "finalize", "backup", "release")
 
@@ -65,14 +66,20 @@ class Experiment:
             states.save_plan(self.folder, plan)
             self.update(plan_digest=plan.digest())
 
-    def digest(self, phase: str) -> str:
+    def digest(self, phase: str, run: Run | None = None) -> str:
         """Digest of what a phase would be made from now."""
-        return digest(phase, self.plan, Path(self.state.artifacts) if self.state.artifacts else None)
+        return digest(phase, self.plan, Path(self.state.artifacts) if self.state.artifacts else None, run)
 
-    def fulfilled(self, phase: str) -> bool:
-        """The phase has ended well, and what it was made from is still the same."""
-        last = next((record for record in reversed(self.state.phases) if record.phase == phase), None)
-        return last is not None and last.inputs == self.digest(phase)
+    def fulfilled(self, phase: str, run: Run | None = None) -> bool:
+        """The phase, of that run, has ended well, and what it was made from is still the same."""
+        place = self.ended(phase, run)
+        return place is not None and self.state.phases[place].inputs == self.digest(phase, run)
+
+    def ended(self, phase: str, run: Run | None = None) -> int | None:
+        """Place among the phases done of the last time that this one, of that run, ended well."""
+        wanted = phase, run.identity if run else ""
+        places = [place for place, one in enumerate(self.state.phases) if (one.phase, one.run) == wanted]
+        return places[-1] if places else None
 
     def forget(self) -> None:
         """Other hosts are going to be acquired: nothing that was done on the earlier ones counts."""
@@ -83,9 +90,11 @@ class Experiment:
             boards=(),
             facts={},
             services=(),
+            served=(),
             background=(),
             links=(),
             netem=None,
+            runs=(),
         )
 
     def progress(self, phase: str) -> Any:
@@ -103,11 +112,11 @@ class Experiment:
         self.update(reservations=(*filter(other, self.state.reservations), reservation))
 
     @contextmanager
-    def phase(self, name: str) -> Iterator[dict[str, Any]]:
-        """Run a phase; when it ends well, remember it with the changes of state put into the mapping."""
+    def phase(self, name: str, run: Run | None = None) -> Iterator[dict[str, Any]]:
+        """Run a phase, of a run; when it ends well, remember it with the changes of state put into the mapping."""
         self.observe(Event("phase", name, "begins"))
         began = time.monotonic()
-        inputs = self.digest(name)
+        inputs = self.digest(name, run)
         changes: dict[str, Any] = {}
         try:
             self.update(begun=name)
@@ -117,7 +126,7 @@ class Experiment:
             self.observe(Event("done", name, reason, failed=True, seconds=time.monotonic() - began))
             raise
         seconds = time.monotonic() - began
-        self.state = self.state.after(name, seconds, inputs, **changes)
+        self.state = self.state.after(name, seconds, inputs, run.identity if run else "", **changes)
         states.save(self.folder, self.state)
         self.observe(Event("done", name, "done", seconds=seconds))
 

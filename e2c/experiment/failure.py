@@ -8,12 +8,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from e2c.errors import E2CError
-from e2c.experiment import reservations
+from e2c.experiment import reservations, runs, serving, stopping
 from e2c.experiment.events import Event
 from e2c.experiment.experiment import Experiment
 from e2c.experiment.interrupts import held_off
 from e2c.experiment.releasing import leave, mark_released, release, where_they_are
-from e2c.experiment.saving import back_up
 from e2c.remote import playbook
 
 
@@ -26,11 +25,14 @@ class OnFailure:
         destroy: release them, also those that an earlier command acquired.
         ask: asks the user, where there is one who can answer; true: keep. Only asked where neither of the above
             decides and this very command acquired the hosts.
+        ask_to_stop: asks whether what runs on hosts in the background is ended, after Ctrl-C and where the hosts are
+            kept; true: end it. ``None``: it is ended.
     """
 
     keep: bool = False
     destroy: bool = False
     ask: Callable[[], bool] | None = None
+    ask_to_stop: Callable[[], bool] | None = None
 
 
 @contextmanager
@@ -49,8 +51,15 @@ def guarded(experiment: Experiment, wish: OnFailure) -> Iterator[None]:
             reason = reservations.explained(experiment, error)
             if kept is None and reason is None and _may_ask(experiment, wish, error) and wish.ask and wish.ask():
                 kept = "as you answered"
+            if not isinstance(error, Exception) and reason is None and stopping.running(experiment):
+                # whoever sends SIGTERM does not wait for answers
+                asks = kept is not None and isinstance(error, KeyboardInterrupt) and wish.ask_to_stop is not None
+                if asks and wish.ask_to_stop is not None and not wish.ask_to_stop():
+                    stopping.leave(experiment)
+                else:
+                    stopping.stop(experiment)
             if kept is None and reason is None:
-                _rescue(experiment)
+                _rescue(experiment, error)
         except BaseException as other:  # noqa: BLE001 - the impatient second Ctrl-C skips what is optional
             why = f"because of {other!r}" if isinstance(other, Exception) else "as you are in a hurry"
             experiment.observe(Event("warning", "release", f"nothing more is saved, {why}"))
@@ -78,16 +87,17 @@ def _may_ask(experiment: Experiment, wish: OnFailure, error: BaseException) -> b
     return there and not wish.destroy and isinstance(error, (Exception, KeyboardInterrupt))
 
 
-def _rescue(experiment: Experiment) -> None:
+def _rescue(experiment: Experiment, error: BaseException) -> None:
     """Save what can be saved; a second failure is told, not raised over the first."""
     state = experiment.state
     saved = state.begun is None and bool(state.phases) and state.phases[-1].phase == "backup"
     if not state.done("serve") or saved:
         return
     try:
-        back_up(experiment)
-    except (E2CError, OSError) as error:
-        experiment.observe(Event("warning", "backup", f"not everything was saved: {error}"))
+        # whoever sends SIGTERM does not wait for plays
+        runs.salvage(experiment, fetch=isinstance(error, KeyboardInterrupt))
+    except (E2CError, OSError) as other:
+        experiment.observe(Event("warning", "backup", f"not everything was saved: {other}"))
 
 
 def give_back(experiment: Experiment) -> None:
@@ -96,6 +106,7 @@ def give_back(experiment: Experiment) -> None:
     with held_off(lambda text: observe(Event("warning", "release", text))):
         observe(Event("phase", "release", "begins, because of the failure"))
         began = time.monotonic()
+        serving.stop(experiment)
         leave(experiment.state, observe)
         done = release(where_they_are(experiment.state), observe)
         playbook.clear(experiment.folder)

@@ -11,18 +11,22 @@ from typing import Any
 
 from e2c.experiment.state import STATE_FILE
 from e2c.model.plan import STAGES, Plan
+from e2c.model.run import Run
 
 
-def digest(phase: str, plan: Plan, artifacts: Path | None) -> str:
-    """SHA-256 (hex) of what a phase takes from the plan and, for stages of the workflow, of which files lie where;
-    empty for phases that the plan does not tell apart."""
+def digest(phase: str, plan: Plan, artifacts: Path | None, run: Run | None = None) -> str:
+    """SHA-256 (hex) of what a phase takes from the plan and, for stages of the workflow, of which files lie where and
+    what tells a run from others; empty for phases that the plan does not tell apart."""
     parts: list[Any]
     if phase == "emulate":
-        parts = [link.model_dump(mode="json") for link in plan.links]
+        parts = [plan.untouched, *(link.model_dump(mode="json") for link in plan.links)]
     elif phase in STAGES:
         plays = [play.model_dump(mode="json") for play in plan.plays if phase in play.stages]
         parts = [{**play, "stages": play["stages"][phase]} for play in plays]
+        parts += [change.model_dump(mode="json") for change in plan.changes] if phase == "launch" else []
         parts += sorted(_listing(artifacts)) if artifacts is not None else []
+        if run is not None:
+            parts += [run.repeat, run.app_conf, plan.configurations.get(run.app_conf)]
     else:
         return ""
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()

@@ -23,6 +23,7 @@ class LogFile:
             return
         seconds = "" if event.seconds is None else f" ({event.seconds:.3f} s)"
         line = f"{event.time.isoformat(timespec='milliseconds')} {event.kind:7} {event.phase}: {event.text}{seconds}\n"
+        line += "".join(f"    {' | '.join(row)}\n" for row in event.rows)
         files = [LOG_FILE, ERROR_FILE] if event.failed or event.kind == "warning" else [LOG_FILE]
         for name in files:
             # A full disk must not stop a release half-way; whoever writes results or state reports it.

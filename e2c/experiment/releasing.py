@@ -13,9 +13,10 @@ from e2c import plugins
 from e2c.environments.base import Claim
 from e2c.errors import StateError
 from e2c.experiment import folder as folders
+from e2c.experiment import serving
 from e2c.experiment import state as states
 from e2c.experiment.events import Event, Hub, Observer, steady
-from e2c.experiment.experiment import provider
+from e2c.experiment.experiment import Experiment, provider
 from e2c.experiment.interrupts import held_off
 from e2c.experiment.log import LogFile
 from e2c.experiment.state import State
@@ -123,6 +124,7 @@ def destroy(scenario: Path, observe: Observer) -> Release:
         began = time.monotonic()
         playbook.clear(folder)
         if state is not None:
+            _stop(folder, state, observe)
             leave(state, observe)
             claims = where_they_are(state)
         done = release(claims, observe)
@@ -140,6 +142,17 @@ def destroy(scenario: Path, observe: Observer) -> Release:
         else:
             observe(Event("warning", "release", f"{name} could not be asked whether it holds more: {reason}"))
     return done
+
+
+def _stop(folder: Path, state: State, observe: Observer) -> None:
+    """Let plugins end their services; without the plan nobody knows what they were told."""
+    try:
+        plan = states.load_plan(folder)
+    except StateError as error:
+        observe(Event("warning", "release", f"{error} Services are not ended by their plugins."))
+        return
+    with held_off(lambda text: observe(Event("warning", "release", text))):
+        serving.stop(Experiment(folder, state, plan, observe))
 
 
 def where_they_are(state: State) -> list[Claim]:

@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from e2c.errors import StateError
+from e2c.experiment import serving
+from e2c.experiment.changes import words
 from e2c.experiment.experiment import Experiment, find
 from e2c.model.host import Board, Host
+from e2c.model.service import Served
 from e2c.plan.selectors import Roster
 from e2c.remote import shell
-from e2c.services import provenance
+from e2c.services import monitoring, provenance
 
 
 def inspect(scenario: Path) -> dict[str, Any]:
@@ -20,7 +23,7 @@ def inspect(scenario: Path) -> dict[str, Any]:
 
     Keys: ``experiment``, ``folder``, ``scenario``, ``rehearsal``, ``released``, ``netem``, ``reservations`` (as last
     heard), ``hosts``, ``boards``, ``links``, ``services`` (with their health while they live), ``phases``,
-    ``background``.
+    ``background``, ``runs``.
 
     Raises:
         StateError: the scenario was never deployed.
@@ -41,7 +44,21 @@ def inspect(scenario: Path) -> dict[str, Any]:
         "services": services(experiment),
         "phases": [record.model_dump() for record in state.phases],
         "background": [task.model_dump() for task in state.background],
+        "runs": runs(experiment),
     }
+
+
+def runs(experiment: Experiment) -> list[dict[str, Any]]:
+    """Runs of the workflow in the order in which they were begun."""
+    return [
+        {
+            "run": record.identity,
+            **record.run.model_dump(include={"repeat", "app_conf"}),
+            **record.model_dump(include={"outcome", "began", "ended", "reason"}),
+            "folder": str(experiment.folder / record.folder),
+        }
+        for record in experiment.state.runs
+    ]
 
 
 def newest(scenario: Path) -> Experiment:
@@ -86,10 +103,11 @@ def _links(experiment: Experiment) -> list[dict[str, Any]]:
             "dst": link.dst,
             "sources": list(link.sources),
             "destinations": list(link.destinations),
-            "delay_ms": link.delay_ms,
-            "rate_kbit": link.rate_kbit,
-            "loss_percent": link.loss_percent,
+            **link.named,
             "symmetric": link.symmetric,
+            "back": link.back.named if link.back else None,
+            "words": words(link),
+            "words_back": words(link.back) if link.back else words(link) if link.symmetric else "",
             "applied": experiment.state.done("emulate"),
         }
         for link in experiment.plan.links
@@ -104,14 +122,31 @@ def _links(experiment: Experiment) -> list[dict[str, Any]]:
 
 def services(experiment: Experiment) -> list[dict[str, Any]]:
     """Services with their health, asked of them while they live."""
-    return [_service(experiment, index) for index in range(len(experiment.state.services))]
+    own = [_service(experiment, index) for index in range(len(experiment.state.services))]
+    return [*own, *(_served(experiment, one) for one in experiment.state.served)]
+
+
+def _served(experiment: Experiment, one: Served) -> dict[str, Any]:
+    health = {"healthy": False, "reason": "released"} if experiment.state.released else serving.health(experiment, one)
+    return {
+        "name": one.name,
+        "host": one.hosts[0],
+        "hosts": list(one.hosts),
+        "plugin": one.plugin,
+        "endpoints": serving.endpoints(experiment, one),
+        "health": health,
+    }
 
 
 def _service(experiment: Experiment, index: int) -> dict[str, Any]:
     record = experiment.state.services[index]
     health: dict[str, Any] = {"healthy": False, "reason": "released"}
     if not experiment.state.released:
-        health = provenance.health(experiment.hosts[record.host])
+        sampled = experiment.plan.monitoring if record.name == monitoring.NAME else None
+        if sampled is not None:
+            health = monitoring.health(sampled, experiment.hosts)
+        else:
+            health = provenance.health(experiment.hosts[record.host])
     return {"name": record.name, "host": record.host, "endpoints": record.endpoints, "health": health}
 
 

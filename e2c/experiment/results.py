@@ -14,11 +14,12 @@ import yaml
 from e2c import __version__
 from e2c.experiment.state import State, now, write_whole
 from e2c.model.host import Board, Host
-from e2c.model.service import ServiceRecord
+from e2c.model.service import Served, ServiceRecord
+from e2c.remote.shell import some
 
 LAYERS_FILE = "layers_services-validate.yaml"
 MANIFEST_FILE = "manifest.json"
-RECORDED = ("enoslib", "ansible-core", "paho-mqtt", "pymonetdb", "msgpack", "pydantic", "pyyaml", "typer")
+RECORDED = ("enoslib", "ansible-core", "paho-mqtt", "pymonetdb", "msgpack", "pydantic", "pyyaml", "typer", "dool")
 
 HEADER = """\
 # What was deployed. Use these service keys in network.yaml and workflow.yaml.
@@ -26,13 +27,27 @@ HEADER = """\
 
 
 def write_layers(
-    folder: Path, layers: Iterable[str], hosts: Sequence[Host | Board], services: Sequence[ServiceRecord]
+    folder: Path,
+    layers: Iterable[str],
+    hosts: Sequence[Host | Board],
+    services: Sequence[ServiceRecord],
+    served: Sequence[Served] = (),
 ) -> None:
-    """Write ``layers_services-validate.yaml``: service keys and addresses per layer, services in the header."""
+    """Write ``layers_services-validate.yaml``: service keys and addresses per layer, services in the header.
+
+    What plugins registered follows the service keys; its ports are in the header.
+    """
     header = HEADER
     for service in services:
-        header += f"# {service.name} on {service.host}: {', '.join(service.endpoints.values())}\n"
+        where = some(service.hosts or (service.host,), ", ")
+        header += f"# {service.name} on {where}: {', '.join(service.endpoints.values())}\n"
     content = {layer: [{host.key: _addresses(host)} for host in hosts if host.layer == layer] for layer in layers}
+    by_key = {host.key: host for host in hosts}
+    for one in served:
+        for made in one.registered:
+            header += f"# {made.key} on {made.host}{f', port {made.port}' if made.port else ''}: plugin {one.plugin}\n"
+            if made.key not in by_key:
+                content[one.layer].append({made.key: _addresses(by_key[made.host])})
     write_whole(folder / LAYERS_FILE, header + yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
 
 
@@ -63,6 +78,7 @@ def write_manifest(folder: Path, state: State, inputs: Mapping[str, Path]) -> No
         "inputs": {name: sha256(path) for name, path in inputs.items()},
         "hosts": state.facts,
         "phases": [record.model_dump() for record in state.phases],
+        "runs": [record.model_dump() for record in state.runs],
     }
     write_whole(folder / MANIFEST_FILE, json.dumps(content, indent=1) + "\n")
 

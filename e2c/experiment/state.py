@@ -17,7 +17,8 @@ from e2c.model.frozen import Frozen
 from e2c.model.host import Board, Host
 from e2c.model.plan import Plan, Stage
 from e2c.model.reservation import Reservation
-from e2c.model.service import ServiceRecord
+from e2c.model.run import UNNAMED, Run, RunRecord
+from e2c.model.service import Served, ServiceRecord
 
 VERSION = 1
 STATE_FILE = "state.json"
@@ -32,12 +33,14 @@ class PhaseRecord(Frozen):
         at: when it ended (UTC, ISO 8601).
         seconds: how long it took.
         inputs: digest of what it was made from; a phase whose inputs have changed is not done any more.
+        run: identity of the run that it belongs to; empty for phases that serve all runs.
     """
 
     phase: str
     at: str
     seconds: float
     inputs: str = ""
+    run: str = ""
 
 
 class BackgroundTask(Frozen):
@@ -49,6 +52,8 @@ class BackgroundTask(Frozen):
         started: UTC, ISO 8601.
         limit_s: the task's own time limit in seconds (``async:``).
         ended: it was seen to have ended, and ``rc`` is its exit code (``None``: unknown).
+        run: identity of the run that it belongs to.
+        stopped: the user had it ended.
     """
 
     host: str
@@ -60,6 +65,8 @@ class BackgroundTask(Frozen):
     ended: bool = False
     rc: int | None = None
     reason: str = ""
+    run: str = UNNAMED
+    stopped: bool = False
 
 
 class State(Frozen):
@@ -76,6 +83,8 @@ class State(Frozen):
         reservations: what holds machines of testbeds, as last heard.
         hosts, boards: what was acquired; facts: what each host said of itself, by service key.
         services, phases, background, netem, links: what was done since.
+        served: services of the layers that plugins deployed, or began to.
+        runs: runs of the workflow in the order in which they were begun; one that was begun again is there again.
         begun: the phase that was begun and has not ended well, if any.
         released: everything was freed; nothing more can be done with the experiment.
     """
@@ -93,21 +102,27 @@ class State(Frozen):
     boards: tuple[Board, ...] = ()
     facts: dict[str, dict[str, Any]] = {}
     services: tuple[ServiceRecord, ...] = ()
+    served: tuple[Served, ...] = ()
     phases: tuple[PhaseRecord, ...] = ()
     begun: str | None = None
     background: tuple[BackgroundTask, ...] = ()
     netem: str | None = None
     links: tuple[dict[str, Any], ...] = ()
+    runs: tuple[RunRecord, ...] = ()
     released: bool = False
 
     def done(self, phase: str) -> bool:
         """The phase has ended well at least once."""
         return any(record.phase == phase for record in self.phases)
 
-    def after(self, phase: str, seconds: float, inputs: str = "", **changes: Any) -> State:
+    def after(self, phase: str, seconds: float, inputs: str = "", run: str = "", **changes: Any) -> State:
         """The state after a phase ended, with other changes made in it."""
-        record = PhaseRecord(phase=phase, at=now(), seconds=round(seconds, 3), inputs=inputs)
+        record = PhaseRecord(phase=phase, at=now(), seconds=round(seconds, 3), inputs=inputs, run=run)
         return self.model_copy(update={**changes, "phases": (*self.phases, record), "begun": None})
+
+    def latest(self, run: Run) -> RunRecord | None:
+        """What became of a run the last time it was begun."""
+        return next((record for record in reversed(self.runs) if record.run.identity == run.identity), None)
 
     def host(self, key: str) -> Host:
         """The acquired host of that key.

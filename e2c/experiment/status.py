@@ -42,7 +42,7 @@ class Monitor:
         Keys: ``at`` (UTC), ``experiment``, ``folder``, ``scenario``, ``rehearsal``, ``released``, ``now`` (process that
         works on the scenario, and phase that it is in), ``begun`` (phase that has not ended well), ``phases``,
         ``reservations`` (with ``remaining_s``), ``planned`` (number of hosts), ``hosts`` (``reachable``: ``None`` if it
-        was not found out), ``boards``, ``services``, ``background``.
+        was not found out), ``boards``, ``services``, ``background``, ``runs``.
 
         Raises:
             StateError: the scenario was never deployed, or its state cannot be read.
@@ -74,6 +74,7 @@ class Monitor:
             "boards": [board.model_dump(mode="json") for board in state.boards],
             "services": answers.get("services") or _unasked(experiment),
             "background": answers.get("background") or [_task(task, None) for task in state.background],
+            "runs": report.runs(experiment),
         }
 
     def _reservations(self, experiment: Experiment) -> list[Reservation]:
@@ -129,6 +130,9 @@ def _unasked(experiment: Experiment) -> list[dict[str, Any]]:
             "health": {"healthy": False, "reason": why},
         }
         for record in experiment.state.services
+    ] + [
+        {"name": one.name, "host": one.hosts[0], "endpoints": {}, "health": {"healthy": False, "reason": why}}
+        for one in experiment.state.served
     ]
 
 

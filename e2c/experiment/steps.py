@@ -1,34 +1,36 @@
-"""Steps on a deployed experiment: shape its links, run its workflow, back up, release."""
+"""Steps on a deployed experiment: take it up, run its workflow, save its results."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
 
 from e2c.config.load import read_scenario
-from e2c.emulation import apply, constraint, measure
 from e2c.errors import E2CError, StateError
-from e2c.experiment import reservations, work
+from e2c.experiment import agenda, background, reservations, run_records, runs, serving
 from e2c.experiment.check import files
 from e2c.experiment.deployment import deploy, read, unprovided
 from e2c.experiment.events import Event, Observer
-from e2c.experiment.experiment import Experiment, living, provider
+from e2c.experiment.experiment import Experiment, living
 from e2c.experiment.failure import OnFailure, guarded
+from e2c.experiment.links import emulate, tell_done
 from e2c.experiment.log import attach
 from e2c.experiment.releasing import destroy
-from e2c.experiment.saving import back_up
-from e2c.model.plan import Plan, Stage
+from e2c.experiment.runs import AT_ONCE, Pace
+from e2c.model.plan import Plan
+from e2c.model.run import Run, planned
 from e2c.plan.build import build
-from e2c.remote.results import TaskResult
-from e2c.services import provenance
-
-WorkPhase = Literal["emulate", "prepare", "launch", "finalize"]
-WORK: tuple[WorkPhase, ...] = ("emulate", "prepare", "launch", "finalize")
-"""What ``deploy`` does once the services run."""
 
 
-def take_up(scenario: Path, command: str, observe: Observer) -> Experiment:
+def take_up(
+    scenario: Path, command: str, observe: Observer, *, app_conf: Sequence[str] = (), begun: bool = False
+) -> Experiment:
     """The deployed experiment, with links and plays planned anew from the files as they are now.
+
+    Args:
+        command: the command that asks, which decides what files must be there.
+        app_conf: application configurations that are going to run.
+        begun: those of runs whose results are not saved yet, too.
 
     Raises:
         StateError: nothing is deployed, or ``layers_services.yaml`` was changed so that other hosts are needed.
@@ -37,9 +39,12 @@ def take_up(scenario: Path, command: str, observe: Observer) -> Experiment:
     experiment = living(scenario, observe)
     attach(experiment)
     state, old = experiment.state, experiment.plan
-    read_in = read_scenario(scenario, Path(state.artifacts) if state.artifacts else None, need=files(scenario, command))
+    artifacts = Path(state.artifacts) if state.artifacts else None
+    names = [*app_conf, *(run.app_conf for run in (run_records.pending(experiment) if begun else ()) if run.app_conf)]
+    wanted = list(dict.fromkeys(names))
+    read_in = read_scenario(scenario, artifacts, need=files(scenario, command), app_conf=wanted)
     flows = old.provenance.dataflows if old.provenance else ()
-    plan = build(read_in, testbed=state.testbed, dataflows=flows)
+    plan = build(read_in, testbed=state.testbed, dataflows=flows, registered=serving.registered(state))
     if plan.hosts != old.hosts or plan.provenance != old.provenance:
         raise StateError(
             "layers_services.yaml asks for another deployment than the one that runs",
@@ -52,106 +57,43 @@ def take_up(scenario: Path, command: str, observe: Observer) -> Experiment:
     return experiment
 
 
-def emulate(experiment: Experiment) -> None:
-    """Shape the links of the plan, then measure them and compare.
-
-    Raises:
-        EmulationError: a link is not what was asked; the measurement is in ``network-validate/``.
-    """
-    with experiment.phase("emulate") as changes:
-        say = experiment.progress("emulate")
-        hosts = experiment.state.hosts
-        asked = constraint.constraints(experiment.plan.links, hosts)
-        if asked:
-            for claim in experiment.state.claims:
-                mine = [host for host in hosts if host.provider == claim.provider]
-                changes["netem"] = provider(claim.provider).enable_netem(claim, mine, say)
-        apply.apply(asked, hosts, say)
-        measured = measure.measure(asked, hosts, experiment.folder / "network-validate", say)
-        changes["links"] = tuple(measured)
-
-
-def run_stage(experiment: Experiment, stage: Stage) -> list[TaskResult]:
-    """Run one stage of the workflow on the hosts.
-
-    Raises:
-        RemoteError: a task failed; all results are in ``workflow-validate.out``.
-    """
-    outcome: list[TaskResult] = []
-    with experiment.phase(stage):
-        try:
-            work.run_stage(
-                experiment.plan.plays,
-                stage,
-                experiment.state.hosts,
-                folder=experiment.folder,
-                extra_vars=_extra_vars(experiment, stage),
-                variables=_host_variables(experiment),
-                observe=experiment.observe,
-                outcome=outcome,
-            )
-        finally:
-            begun = work.started(outcome, stage)
-            if begun:
-                experiment.update(background=(*experiment.state.background, *begun))
-        work.require(outcome, stage)
-    return outcome
-
-
-def _extra_vars(experiment: Experiment, stage: Stage) -> dict[str, Any]:
-    artifacts = experiment.state.artifacts or experiment.state.scenario
-    return {
-        "working_dir": str(experiment.folder) if stage == "finalize" else artifacts,
-        "scenario_dir": experiment.state.scenario,
-        "artifacts_dir": artifacts,
-        "current_repeat": 1,
-        "app_conf": "",
-    }
-
-
-def _host_variables(experiment: Experiment) -> dict[str, dict[str, Any]]:
-    variables = work.play_variables(experiment.plan.plays, experiment.state.hosts)
-    plan = experiment.plan.provenance
-    if plan is not None:
-        for key, values in provenance.environment(plan, experiment.hosts).items():
-            variables.setdefault(key, {})[work.ENVIRONMENT_VARIABLE] = values
-    return variables
-
-
-def wait_for_background(experiment: Experiment, limit_s: float | None) -> None:
-    """Wait until the background tasks of the workflow have ended; those that fail are reported by :func:`finalize`."""
-    if all(task.ended for task in experiment.state.background):
-        return
-    tasks = work.wait(
-        experiment.state.background,
-        experiment.hosts,
-        folder=experiment.folder,
-        limit_s=limit_s,
-        observe=experiment.observe,
-        save=lambda tasks: experiment.update(background=tasks),
-    )
-    experiment.update(background=tasks)
-
-
-def finalize(experiment: Experiment, *, limit_s: float | None) -> None:
-    """Wait for background tasks, run the stage ``finalize``, and back up everything.
+def finalize(experiment: Experiment, chosen: Sequence[Run], *, limit_s: float | None) -> None:
+    """End runs: wait for background tasks, run the stage ``finalize``, and back up everything, run after run.
 
     What can be saved is saved even when the workflow failed; the failure is raised afterwards.
+
+    Args:
+        chosen: the runs, see :func:`e2c.experiment.run_records.pending`.
 
     Raises:
         RemoteError: a background task or a task of the stage failed.
         ProvenanceError: the backup failed.
     """
-    wait_for_background(experiment, limit_s)
-    failure: E2CError | None = None
+    failures: list[E2CError] = []
+    known = {record.run.identity for record in experiment.state.runs}
+    for run in chosen:
+        if run.identity not in known:
+            text = f"{run.identity} was not launched; what lies on the hosts now is saved"
+            experiment.observe(Event("warning", "finalize", text))
+        elif reason := run_records.unlaunched(experiment, run):
+            text = f"{run.identity} has failed, and what there is of it is saved: {reason.splitlines()[0].rstrip(' :')}"
+            experiment.observe(Event("warning", "finalize", text))
+        try:
+            runs.conclude(experiment, run, limit_s=limit_s)
+        except E2CError as error:
+            failures.append(error)
+        known.add(run.identity)
+    of_prepare = {task.run for task in experiment.state.background} - known
+    for name in sorted(of_prepare):
+        runs.wait_for_background(experiment, name, limit_s)
     try:
-        run_stage(experiment, "finalize")
+        background.require_ended([task for task in experiment.state.background if task.run in of_prepare])
     except E2CError as error:
-        failure = error
-    back_up(experiment)
-    work.require_ended(experiment.state.background)
-    if failure is not None:
-        raise failure
+        failures.append(error)
+    for failure in failures[1:]:
+        experiment.observe(Event("warning", "finalize", str(failure), failed=True))
+    if failures:
+        raise failures[0]
 
 
 def deploy_all(
@@ -161,36 +103,41 @@ def deploy_all(
     testbed: str | None,
     wish: OnFailure,
     destroy_after: bool,
-    limit_s: float | None,
     observe: Observer,
+    chosen: Sequence[Run] = (),
+    pace: Pace = AT_ONCE,
 ) -> Experiment:
     """The whole life of an experiment but its release: deploy, emulate, prepare, launch, finalize.
 
     What is done already with the same scenario and artifacts is not done again, up to the first phase that is not.
     After a failure, what can be saved is backed up, and what this call acquired is released unless it is to be kept.
 
+    Args:
+        chosen: the runs of the workflow, in their order; none: a single one.
+        pace: how they go.
+
     Raises:
         StateError: everything was done already.
     """
-    experiment = deploy(scenario, artifacts, testbed=testbed, wish=wish, command="deploy", observe=observe)
-    left = _left(experiment)
-    if not left and not destroy_after:
+    chosen = chosen or planned()
+    app_conf = tuple(dict.fromkeys(run.app_conf for run in chosen if run.app_conf))
+    experiment = deploy(
+        scenario, artifacts, testbed=testbed, wish=wish, command="deploy", observe=observe, app_conf=app_conf
+    )
+    anew = not experiment.fulfilled("emulate")
+    items = agenda.draw_up(experiment, chosen, anew=anew)
+    if not items and not destroy_after:
         raise StateError(
             "the experiment was run already, and its hosts are kept",
             where=str(experiment.folder),
             hint=f"Go on with single steps, or release it first: e2clab destroy {scenario}",
         )
     with guarded(experiment, wish):
-        for phase in left:
-            if phase == "emulate":
-                emulate(experiment)
-            elif phase == "finalize":
-                finalize(experiment, limit_s=limit_s)
-            else:
-                if experiment.cut_off == phase:
-                    text = f"{phase} did not end well; it runs again from its beginning, beside what it left running"
-                    experiment.observe(Event("warning", phase, text))
-                run_stage(experiment, phase)
+        if anew:
+            emulate(experiment)
+        else:
+            tell_done(experiment)
+        agenda.play(experiment, chosen, items, pace)
     if destroy_after:
         destroy(scenario, observe).require(scenario)
     else:
@@ -198,25 +145,11 @@ def deploy_all(
     return experiment
 
 
-def _left(experiment: Experiment) -> tuple[WorkPhase, ...]:
-    """Phases of the work that are still to be done: the first that is not fulfilled, and all after it."""
-    for place, phase in enumerate(WORK):
-        done = experiment.fulfilled(phase) and (phase != "finalize" or experiment.state.done("backup"))
-        if not done:
-            return WORK[place:]
-        experiment.progress(phase)("done already")
-    return ()
-
-
-def reset_links(experiment: Experiment) -> None:
-    """Remove the shaping of all links."""
-    apply.reset(experiment.state.hosts)
-    experiment.update(links=())
-
-
-def plan_only(scenario: Path, artifacts: Path | None, testbed: str | None, observe: Observer) -> Plan:
+def plan_only(
+    scenario: Path, artifacts: Path | None, testbed: str | None, observe: Observer, app_conf: Sequence[str] = ()
+) -> Plan:
     """What ``deploy`` would do; nothing is acquired. Testbeds without a provider are warned of."""
-    plan = read(scenario, artifacts, "deploy", observe, testbed)[1]
+    plan = read(scenario, artifacts, "deploy", observe, testbed, app_conf)[1]
     for name in unprovided(plan):
         text = f"{name} is not provided yet by this version, so deploy will refuse; rehearse with --testbed local"
         observe(Event("warning", "plan", text))

@@ -6,6 +6,9 @@ import hashlib
 from typing import Any, Literal
 
 from e2c.model.frozen import Frozen
+from e2c.model.link import PlannedChange as PlannedChange
+from e2c.model.link import PlannedLink as PlannedLink
+from e2c.model.link import Traffic
 
 Stage = Literal["prepare", "launch", "finalize"]
 STAGES: tuple[Stage, ...] = ("prepare", "launch", "finalize")
@@ -36,28 +39,6 @@ class PlannedHost(Frozen):
     request: dict[str, Any] = {}
     numbers: tuple[int, int, int] | None = None
     metadata: dict[str, Any] = {}
-    reason: str = ""
-
-
-class PlannedLink(Frozen):
-    """One rule of ``network.yaml``, resolved to hosts.
-
-    One way: traffic from every host of ``sources`` to every host of ``destinations`` (and back, if ``symmetric``).
-
-    Attributes:
-        delay_ms: one-way delay in milliseconds; ``None``: not shaped.
-        rate_kbit: rate limit in kilobit per second; ``None``: not limited.
-        loss_percent: probability of loss, 0 to 100; ``None``: no loss.
-    """
-
-    src: str
-    dst: str
-    sources: tuple[str, ...]
-    destinations: tuple[str, ...]
-    delay_ms: float | None = None
-    rate_kbit: float | None = None
-    loss_percent: float | None = None
-    symmetric: bool = False
     reason: str = ""
 
 
@@ -123,6 +104,20 @@ class ProvenancePlan(Frozen):
     dataflows: tuple[dict[str, Any], ...] = ()
 
 
+class MonitoringPlan(Frozen):
+    """The sampling of what hosts do.
+
+    Attributes:
+        agents: keys of the hosts that are sampled, in stable order.
+        period_s: seconds between two samples.
+        options: further options of the collector, beyond those that are always given.
+    """
+
+    agents: tuple[str, ...]
+    period_s: int = 1
+    options: tuple[str, ...] = ()
+
+
 class Plan(Frozen):
     """What a deployment of a scenario does; nothing of it depends on the machine it was made on.
 
@@ -133,7 +128,10 @@ class Plan(Frozen):
         rehearsal: every declared testbed is played by local hosts.
         hosts: in the order of the file; the provenance host comes last.
         links, plays: in the order of their files.
-        provenance: ``None`` where the scenario asks for none.
+        changes: changes of links during the launch, in the order of time.
+        untouched: traffic that is not shaped, whatever the links say.
+        provenance, monitoring: ``None`` where the scenario asks for none.
+        configurations: variables of each application configuration, where the command needs them.
     """
 
     job_name: str
@@ -142,8 +140,12 @@ class Plan(Frozen):
     rehearsal: bool = False
     hosts: tuple[PlannedHost, ...]
     links: tuple[PlannedLink, ...] = ()
+    changes: tuple[PlannedChange, ...] = ()
+    untouched: tuple[Traffic, ...] = ("control",)
     plays: tuple[PlannedPlay, ...] = ()
     provenance: ProvenancePlan | None = None
+    monitoring: MonitoringPlan | None = None
+    configurations: dict[str, dict[str, Any]] = {}
 
     def digest(self) -> str:
         """SHA-256 (hex) of the plan: equal plans, equal digests."""

@@ -12,10 +12,11 @@ from e2c.config.problems import Problem, ProblemsError, errors, raise_errors
 from e2c.config.scenario import Scenario
 from e2c.errors import ScenarioError
 from e2c.model.plan import Plan
-from e2c.plan import allocation, machines
+from e2c.plan import allocation, machines, services
 from e2c.plan.boards import boards
 from e2c.plan.checks import check
-from e2c.plan.links import link
+from e2c.plan.links import changes, link
+from e2c.plan.monitoring import plan_monitoring
 from e2c.plan.plays import plays
 from e2c.plan.provenance import plan_provenance
 from e2c.plan.selectors import Roster
@@ -32,6 +33,7 @@ def build(
     *,
     testbed: str | None = None,
     dataflows: Sequence[Mapping[str, Any]] = (),
+    registered: Mapping[str, Sequence[str]] | None = None,
     warn: Callable[[Problem], None] = lambda _: None,
 ) -> Plan:
     """The plan of a scenario.
@@ -40,13 +42,14 @@ def build(
         scenario: what was read, layers_services among it.
         testbed: ``local`` rehearses: local hosts play every testbed. ``None``: the testbeds of the scenario.
         dataflows: the evaluated dataflow specification.
+        registered: names that plugins gave to hosts, by service key, once their services are deployed.
         warn: receives every warning that planning adds to those of the scenario.
 
     Raises:
         ProblemsError: selectors, links or plays do not fit the hosts, or there is nothing to deploy.
         ScenarioError: no such testbed to rehearse on, or layers_services was not read.
     """
-    plan, problems = examine(scenario, testbed=testbed, dataflows=dataflows)
+    plan, problems = examine(scenario, testbed=testbed, dataflows=dataflows, registered=registered)
     made = require(plan, problems)
     for problem in problems:
         warn(problem)
@@ -70,11 +73,20 @@ def require(plan: Plan | None, problems: Sequence[Problem]) -> Plan:
 
 
 def examine(
-    scenario: Scenario, *, testbed: str | None = None, dataflows: Sequence[Mapping[str, Any]] = ()
+    scenario: Scenario,
+    *,
+    testbed: str | None = None,
+    dataflows: Sequence[Mapping[str, Any]] = (),
+    registered: Mapping[str, Sequence[str]] | None = None,
+    sub_services: Mapping[str, Sequence[str]] | None = None,
 ) -> tuple[Plan | None, list[Problem]]:
     """As :func:`build`, but gives all problems, warnings included; the plan is ``None`` when there can be none.
 
     A scenario without layers_services has no plan and no problems.
+
+    Args:
+        sub_services: names of sub-services that plugins may register, by name of the service; selectors may name them
+            before it is known which hosts they mean.
 
     Raises:
         ScenarioError: no such testbed to rehearse on.
@@ -94,7 +106,8 @@ def examine(
         problems = [_blocked(scenario, "plan-too-large", message, "Lower quantity or repeat")]
         return None, problems + check(scenario, Roster(allocation.allocate(_one_each(layers), rehearse=rehearse)))
     hosts = allocation.allocate(layers, rehearse=rehearse)
-    roster = Roster(hosts)
+    names = registered if registered is not None else services.expected(hosts, sub_services or {})
+    roster = Roster(services.named(hosts, names))
     problems = check(scenario, roster)
     if errors(problems):
         return None, problems
@@ -110,8 +123,12 @@ def examine(
         rehearsal=rehearse and any(name != REHEARSAL for name in declared),
         hosts=hosts,
         links=link(scenario.network, roster, without) if scenario.network else (),
+        changes=changes(scenario.network, roster, without) if scenario.network else (),
+        untouched=scenario.network.untouched() if scenario.network else (),
         plays=plays(scenario.workflow, roster, without) if scenario.workflow else (),
         provenance=plan_provenance(layers.provenance, hosts, dataflows) if layers.provenance else None,
+        monitoring=plan_monitoring(layers.monitoring, hosts, without) if layers.monitoring else None,
+        configurations=scenario.workflow_env.configurations if scenario.workflow_env else {},
     ), problems
 
 

@@ -17,8 +17,9 @@ MAX_CHOSEN = 5_000_000
 """Hosts that all selectors together may choose, each host counted as often as it is chosen."""
 MAX_SPELLED = 100
 """Hosts of a term of which one must be spelled as the term is."""
-NOT_DEPLOYED = ("monitoring", "kwollect")
+NOT_DEPLOYED = ("kwollect",)
 """Sections of layers_services.yaml that nothing fulfils yet."""
+MONITORED_BY = "dstat"
 
 
 def check(scenario: Scenario, roster: Roster) -> list[Problem]:
@@ -55,6 +56,14 @@ def _selectors(scenario: Scenario, roster: Roster, broken: set[str]) -> Iterator
 
 
 def _not_deployed(scenario: Scenario) -> Iterator[Problem]:
+    monitoring = scenario.layers_services.monitoring if scenario.layers_services else None
+    if monitoring is not None and monitoring.type != MONITORED_BY:
+        message = f"monitoring of type {monitoring.type} is not provided by this version: it deploys no Grafana"
+        hint = (
+            f"Write type: {MONITORED_BY}, which samples CPU, memory, disk and network; finalize fetches the samples "
+            "as CSV, and with provenance they are in the database beside the tasks"
+        )
+        yield scenario.problem("layers_services", ("monitoring", "type"), "not-deployed", message, hint)
     for section in NOT_DEPLOYED:
         if getattr(scenario.layers_services, section, None) is not None:
             message = f"{section} is read and checked, but this version does not deploy it"
@@ -69,6 +78,9 @@ def patterns(scenario: Scenario) -> Iterator[tuple[str, Path, str]]:
     for index, rule in enumerate((scenario.network and scenario.network.networks) or ()):
         yield "network", ("networks", index, "src"), rule.src
         yield "network", ("networks", index, "dst"), rule.dst
+    for index, change in enumerate(scenario.network.schedule if scenario.network else ()):
+        yield "network", ("schedule", index, "src"), change.src
+        yield "network", ("schedule", index, "dst"), change.dst
     for index, play in enumerate(scenario.workflow.plays if scenario.workflow else ()):
         yield "workflow", (index, "hosts"), play.hosts
     for path, dependency in _dependencies(scenario):

@@ -13,6 +13,7 @@ from typing import Any
 
 from e2c.model.host import Host
 from e2c.model.plan import PlannedDependency, PlannedPlay
+from e2c.plan.services import parts
 from e2c.plan.variables import Extras, self_variables
 
 Variables = dict[str, dict[str, Any]]
@@ -57,7 +58,8 @@ def deal(play: PlannedPlay, hosts: Sequence[Host], extras: Extras | None = None)
     skipped: dict[str, None] = {}
     for dependency in play.depends_on:
         chosen = [by_key[key] for key in dependency.hosts if key in by_key]
-        for key, found in _deal(dependency, play.hosts, chosen, by_key, known):
+        told = {**known, **parts(dependency.selector, chosen, extras)} if extras else known
+        for key, found in _deal(dependency, play.hosts, chosen, by_key, told):
             if found is None:
                 skipped[key] = None
             else:

@@ -89,6 +89,15 @@ def test_selectors_are_completed_term_by_term(scenario: Path) -> None:
     assert bash(f"e2clab exec {scenario} ")[:2] == ["cloud", "Server"], "what names several hosts comes first"
 
 
+def test_a_command_that_is_a_group_too(scenario: Path) -> None:
+    assert bash("e2clab network s", cwd=scenario.parent) == ["set", "scenario/", "scenario/artifacts/"]
+    assert bash(f"e2clab network {scenario} --no") == ["--no-verify"]
+    assert bash(f"e2clab network set --scenario {scenario} cl") == ["cloud", "cloud.server.1.1"]
+    assert bash("e2clab network set cloud edge.c", cwd=scenario) == HOSTS[1:]
+    assert bash("e2clab network set cloud edge d", cwd=scenario) == ["delay=", "distribution=", "duplicate=", "down"]
+    assert bash("e2clab network set cloud edge down d", cwd=scenario) == ["delay=", "distribution=", "duplicate="]
+
+
 @pytest.mark.netns
 @pytest.mark.xdist_group("cli-deployed")
 def test_hosts_and_boards_of_a_deployed_scenario(deployed: Path) -> None:

@@ -7,11 +7,15 @@ import os
 import re
 import signal
 import subprocess
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import pexpect
 import pytest
 from cli_program import E2CLAB, LIMIT_S, e2clab, screen, typing_at
+
+from e2c.cli import status
 
 pytestmark = pytest.mark.netns
 
@@ -29,7 +33,7 @@ KEYS = {
         "reservations",
         "planned",
     ),
-    *("hosts", "boards", "services", "background"),
+    *("hosts", "boards", "services", "background", "runs"),
 }
 STAMP = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d "
 
@@ -140,6 +144,23 @@ def test_watching_fits_a_small_terminal(deployed: Path) -> None:
     assert max(map(len, lines)) <= 29
 
 
+def test_what_runs_in_the_background_and_for_how_long() -> None:
+    began = (datetime.now(timezone.utc) - timedelta(seconds=90)).isoformat()
+    task = {"task": "stays", "run": "large", "host": "cloud.server.1.1", "ended": False, "rc": None, "reason": ""}
+    task["started"] = began
+    found: dict[str, Any] = {
+        "experiment": "x",
+        "folder": "/x",
+        "released": False,
+        "rehearsal": False,
+        "now": None,
+        "begun": None,
+    }
+    found |= {name: [] for name in ("phases", "reservations", "hosts", "boards", "services", "runs")}
+    shown = "\n".join(status.lines({**found, "planned": 1, "background": [task]}))
+    assert re.search(r"stays +large +cloud\.server\.1\.1 +running for 1 min 3\d s", shown)
+
+
 def test_from_deployment_to_release(fresh: Path) -> None:
     none = e2clab("status", fresh)
     assert none.returncode == 1
@@ -176,12 +197,12 @@ def test_from_deployment_to_release(fresh: Path) -> None:
         found = look(fresh)
         assert {task["task"]: (task["ended"], task["rc"]) for task in found["background"]} == {
             "fails": (True, 3),
-            "stays": (False, None),
-        }
+            "stays": (True, -15),
+        }, "Ctrl-C without a terminal ends what runs in the background"
         text = e2clab("status", fresh).stdout
         assert "now   no command works on it; launch began and did not end well\n" in text
         assert re.search(r"fails +cloud\.server\.1\.1 +ended, exit code 3\n", text)
-        assert re.search(r"stays +cloud\.server\.1\.1 +running for \d+ s\n", text)
+        assert re.search(r"stays +run +cloud\.server\.1\.1 +ended, exit code -15\n", text)
         assert e2clab("destroy", fresh).returncode == 0
         lines, words = watcher.communicate(timeout=LIMIT_S)
         objects = [json.loads(line) for line in program.communicate(timeout=LIMIT_S)[0].splitlines()]

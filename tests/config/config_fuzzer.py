@@ -39,6 +39,7 @@ _TOKENS = """
     a b cloud edge - : , [ ] { } ? & * ! | > ' " # % @ ` --- ... << = ~ null yes no on 0x 010 1_000 12:30:00 1e3 .inf
     .nan 2026-01-02 &a *a !!str !!int !x %YAML {{ }} {% %} {# #} {{x}} {{x|d}} all ~( ~(a+)+$ cloud[0:2] !edge
     environment layers name services networks src dst delay rate loss hosts launch shell copy depends_on roles
+    jitter distribution normal reorder duplicate corrupt limit down back symmetric schedule at 30s control untouched
     quantity repeat 28ms 1gbit 0.1% 00:59:00 g5k iotlab local provenance dataflow_spec ../x /etc/passwd
 """
 TOKENS = _TOKENS.split()

@@ -27,8 +27,8 @@ ANY = st.recursive(
     max_leaves=4,
 )
 LEFT_TO_CHECKS = re.compile(
-    r"must be a date that exists|hides? a folder|would hide|must not be '|must not be longer|must lie between 8bit"
-    r"|name different files|end comes before|\.\."
+    r"must be a date that exists|hides? a folder|would hide|must not be '|must not be (longer|later)"
+    r"|must lie between 8bit|name different files|end comes before|\.\."
 )
 """What docs/reference/scenario-files.md says that schemas do not tell."""
 

@@ -12,6 +12,7 @@ PROGRAMS = (
     "e2c.provenance",
     "e2c.config.schema",
     "e2c.config.reference",
+    "e2c.optimizer",
     "provlight.bundle",
     "provlight.dataflow.evaluate",
     "provlight.dataflow.run",

@@ -56,7 +56,6 @@ def run(scenario: Path, desk: Desk, **wish: object) -> Experiment:
         testbed=None,
         wish=OnFailure(**wish),  # type: ignore[arg-type]
         destroy_after=False,
-        limit_s=None,
         observe=desk,
     )
 
