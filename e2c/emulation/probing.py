@@ -143,16 +143,11 @@ def _look(pairs: Sequence[Pair], counts: Mapping[Pair, int], whole_s: float) -> 
     periods: dict[Pair, int] = {}
     longest_s = 0.0
     for source, own in by_source.items():
-        volleys = []
-        for count in sorted({counts[pair] for pair in own}):
-            alike = [pair for pair in own if counts[pair] == count]
-            addresses = tuple(dict.fromkeys(address for pair in alike for address in pair.addresses.values()))
-            period_ms = max(1, len(addresses), math.ceil(1000 * whole_s / (count + probe.WARM_UP)))
-            timeout_ms = max(_timeout_ms(pair) for pair in alike)
-            volleys.append(Volley(addresses, count, period_ms, timeout_ms))
-            longest_s = max(longest_s, ((count + probe.WARM_UP) * period_ms + timeout_ms) / 1000)
-            periods.update(dict.fromkeys(alike, period_ms))
-        commands[source] = probe.command(volleys)
+        found_volleys = volleys(own, counts, whole_s)
+        for alike, volley in found_volleys:
+            longest_s = max(longest_s, ((volley.count + probe.WARM_UP) * volley.period_ms + volley.timeout_ms) / 1000)
+            periods.update(dict.fromkeys(alike, volley.period_ms))
+        commands[source] = probe.command([volley for _, volley in found_volleys])
     printed = _run(commands, timeout_s=30 + 2 * longest_s)
     found = {key: probe.parse(text) for key, text in printed.items()}
     for key in (key for key, by_address in found.items() if not by_address):
@@ -168,6 +163,24 @@ def _look(pairs: Sequence[Pair], counts: Mapping[Pair, int], whole_s: float) -> 
         )
         for pair in pairs
     }
+
+
+def volleys(pairs: Sequence[Pair], counts: Mapping[Pair, int], whole_s: float) -> list[tuple[list[Pair], Volley]]:
+    """What one host sends, all at once and spread over the time: a volley for each number of probes and each family.
+
+    Each is a program of its own, because one fping sends at most a probe each millisecond.
+    """
+    found = []
+    for count in sorted({counts[pair] for pair in pairs}):
+        alike = [pair for pair in pairs if counts[pair] == count]
+        by_family = [
+            tuple(dict.fromkeys(pair.addresses[family] for pair in alike if family in pair.addresses))
+            for family in ("v4", "v6")
+        ]
+        period_ms = max(1, *map(len, by_family), math.ceil(round(1000 * whole_s / (count + probe.WARM_UP), 6)))
+        timeout_ms = max(_timeout_ms(pair) for pair in alike)
+        found += [(alike, Volley(own, count, period_ms, timeout_ms)) for own in by_family if own]
+    return found
 
 
 def _timeout_ms(pair: Pair) -> int:

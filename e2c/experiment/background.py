@@ -156,13 +156,13 @@ def require_ended(tasks: Sequence[BackgroundTask]) -> None:
     bad = [task for task in tasks if not task.stopped and (not task.ended or task.rc != 0)]
     if bad:
         raise RemoteError(
-            f"{len(bad)} background task(s) failed",
+            "a background task failed" if len(bad) == 1 else f"{len(bad)} background tasks failed",
             why="; ".join(
                 f"{task.host}: {task.task!r} "
                 + (f"rc {task.rc}" if task.rc is not None else (task.reason or "still running"))
                 for task in bad
             ),
-            hint=f"Their output is in {FOLDER}/ of the output folder",
+            hint=f"What they printed is in {FOLDER}/ of the output folder of the run",
         )
 
 

@@ -201,7 +201,7 @@ def test_from_deployment_to_release(fresh: Path) -> None:
         }, "Ctrl-C without a terminal ends what runs in the background"
         text = e2clab("status", fresh).stdout
         assert "now   no command works on it; launch began and did not end well\n" in text
-        assert re.search(r"fails +cloud\.server\.1\.1 +ended, exit code 3\n", text)
+        assert re.search(r"fails +run +cloud\.server\.1\.1 +ended, exit code 3\n", text)
         assert re.search(r"stays +run +cloud\.server\.1\.1 +ended, exit code -15\n", text)
         assert e2clab("destroy", fresh).returncode == 0
         lines, words = watcher.communicate(timeout=LIMIT_S)

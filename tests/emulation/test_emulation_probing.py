@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from e2c.emulation import binomial
 from e2c.emulation.pairs import Pair, by_rule, unshaped
-from e2c.emulation.probing import FEW, LOSS_LIMIT_S, PROBES_PER_S, SAMPLE, affordable, wanted
+from e2c.emulation.probe import WARM_UP
+from e2c.emulation.probing import FEW, LOSS_LIMIT_S, PROBES_PER_S, SAMPLE, affordable, duration_s, volleys, wanted
 from e2c.model.link import LinkValues
 
 HOSTS = [host(number) for number in range(1, 9)]
@@ -32,6 +33,19 @@ HOSTS = [host(number) for number in range(1, 9)]
 )
 def test_more_probes_where_more_is_to_be_seen(values: LinkValues, probes: int) -> None:
     assert wanted(pair(values)) == pytest.approx(probes, abs=1)
+
+
+@pytest.mark.parametrize("percent", [0.1, 0.5, 1, 10])
+def test_one_link_is_probed_in_the_time_that_is_told(percent: float) -> None:
+    one = pair(LinkValues(delay_ms=1, loss_percent=percent))
+    counts = affordable([one])
+    whole_s = duration_s(counts)
+    sent = volleys([one], counts, whole_s)
+    assert len(sent) == 2  # each family by a program of its own
+    for _, volley in sent:
+        assert (volley.count + WARM_UP) * volley.period_ms <= 1000 * whole_s + volley.count + WARM_UP
+    if percent == 0.1:
+        assert {volley.period_ms for _, volley in sent} == {1}
 
 
 def test_both_families_together_are_enough_to_see_that_nothing_is_lost() -> None:
