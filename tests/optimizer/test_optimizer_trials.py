@@ -91,24 +91,30 @@ def optimizer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Optimizer]:
     prepared.finalize()  # once more: nothing
 
 
+@pytest.fixture(scope="module")
+def first(optimizer: Optimizer) -> Path:
+    return optimizer.launch({"rate": 0.25, "layers": [8, 16]})
+
+
 @pytest.mark.broker
 @pytest.mark.monetdb
+@pytest.mark.xdist_group("optimizer")
 class TestTrials:
     """On the same hosts."""
 
     BEST = "SELECT r.accuracy FROM result r JOIN task t ON t.id = r.training_task_id WHERE t.run = :run"
 
-    def test_a_trial_is_a_run_with_its_own_folder_and_objective(self, optimizer: Optimizer) -> None:
-        folder = optimizer.launch({"rate": 0.25, "layers": [8, 16]})
-        assert folder.name == "trial-1"
-        assert json.loads((folder / "optimization_config.json").read_text()) == {"rate": 0.25, "layers": [8, 16]}
-        assert "train" in (folder / "workflow-validate.out").read_text()
-        assert "trial-1" in (folder / "provenance-data" / "task.csv").read_text()
+    def test_a_trial_is_a_run_with_its_own_folder_and_objective(self, optimizer: Optimizer, first: Path) -> None:
+        assert first.name == "trial-1"
+        assert json.loads((first / "optimization_config.json").read_text()) == {"rate": 0.25, "layers": [8, 16]}
+        assert "train" in (first / "workflow-validate.out").read_text()
+        assert "trial-1" in (first / "provenance-data" / "task.csv").read_text()
         assert optimizer.query(self.BEST).value == 0.75
         assert optimizer.query("SELECT count(*) FROM task WHERE run IN :runs").value == 1
         with pytest.raises(QueryError, match="1 rows and 2 columns"):
             _ = optimizer.query("SELECT 1, 2").value
 
+    @pytest.mark.usefixtures("first")
     def test_threads_take_turns_and_each_sees_its_own_run_and_its_own_failure(self, optimizer: Optimizer) -> None:
         found: dict[float, tuple[str, list[Any], list[float]]] = {}
 
