@@ -6,22 +6,17 @@ input.
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
-import sys
-import threading
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from e2c import plugins
 from e2c.errors import E2CError
+from e2c.remote import inside
+from e2c.remote.inside import Send
 from e2c.services import finding
 from e2c.services.running import DOING, Asked, perform
-
-Send = Callable[[Mapping[str, Any]], None]
 
 
 def answer(request: Mapping[str, Any], send: Send) -> None:
@@ -52,23 +47,5 @@ def answer(request: Mapping[str, Any], send: Send) -> None:
         send({"event": "result", "value": brought.model_dump(mode="json")})
 
 
-def main() -> None:
-    """Read the request, answer it, leave at once: threads of libraries must not hold us back."""
-    descriptor = int(sys.argv[1])
-    os.set_inheritable(descriptor, False)  # programs that are started must not keep the pipe open
-    lock = threading.Lock()
-    with open(descriptor, "w", encoding="utf-8", buffering=1) as events:
-
-        def send(event: Mapping[str, Any]) -> None:
-            with lock:
-                events.write(json.dumps(event) + "\n")
-
-        answer(json.load(sys.stdin), send)
-    with contextlib.suppress(OSError):
-        sys.stdout.flush()
-        sys.stderr.flush()
-    os._exit(0)
-
-
 if __name__ == "__main__":
-    main()
+    inside.answer(answer)

@@ -10,12 +10,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import json
-import os
-import sys
-import threading
 import traceback
-from collections.abc import Callable, Mapping
 from typing import Any
 
 from pydantic import BaseModel
@@ -24,6 +19,8 @@ from e2c.environments.base import Claim, Watch
 from e2c.errors import E2CError
 from e2c.model.plan import PlannedHost
 from e2c.model.reservation import Reservation
+from e2c.remote import inside
+from e2c.remote.inside import Send
 
 ADAPTERS = {
     "g5k": "e2c.environments.g5k.adapter",
@@ -33,8 +30,6 @@ ADAPTERS = {
 """Module that does the actions of each provider; ``slot`` those of several together."""
 TESTBEDS = {"g5k": "Grid'5000", "iotlab": "FIT IoT-LAB"}
 FAULT = "This is a fault of e2c or of a library that it uses: please report it"
-
-Send = Callable[[Mapping[str, Any]], None]
 
 
 def perform(request: dict[str, Any], send: Send) -> None:
@@ -94,23 +89,5 @@ def _encoded(value: Any) -> Any:
     return value
 
 
-def main() -> None:
-    """Read the request, perform it, leave at once: threads of libraries must not hold us back."""
-    descriptor = int(sys.argv[1])
-    os.set_inheritable(descriptor, False)  # programs that are started must not keep the pipe open
-
-    lock = threading.Lock()
-    with open(descriptor, "w", encoding="utf-8", buffering=1) as events:
-
-        def send(event: Mapping[str, Any]) -> None:
-            with lock:
-                events.write(json.dumps(event) + "\n")
-
-        perform(json.load(sys.stdin), send)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(0)
-
-
 if __name__ == "__main__":
-    main()
+    inside.answer(perform)
