@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from e2c.cli import completion
 
-ScenarioDir = Annotated[
-    Path,
-    typer.Argument(
+
+def scenario_dir(complete: Callable[..., list[str]]) -> Any:
+    """The argument SCENARIO_DIR, whose words are proposed by a function of :mod:`e2c.cli.completion`."""
+    return typer.Argument(
         metavar="SCENARIO_DIR",
         exists=True,
         file_okay=False,
-        autocompletion=completion.folders,
+        autocompletion=complete,
         resolve_path=True,
         envvar="E2C_SCENARIO_DIR",
         help="Folder with layers_services.yaml, network.yaml and workflow.yaml.",
-    ),
-]
+    )
+
+
+ScenarioDir = Annotated[Path, scenario_dir(completion.folders)]
 ArtifactsDir = Annotated[
     Path,
     typer.Argument(

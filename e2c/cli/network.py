@@ -9,6 +9,7 @@ import typer
 
 from e2c.cli import completion, render
 from e2c.cli.arguments import Format
+from e2c.cli.arguments import scenario_dir as scenario_argument
 from e2c.cli.default_command import DEFAULT, DefaultCommandGroup
 from e2c.cli.keeping import DestroyOnFail, wish
 
@@ -28,18 +29,7 @@ def register(app: typer.Typer) -> None:
 @group.command(DEFAULT)
 def network(
     context: typer.Context,
-    scenario_dir: Annotated[
-        Path,
-        typer.Argument(
-            metavar="SCENARIO_DIR",
-            exists=True,
-            file_okay=False,
-            autocompletion=completion.folders_or_set,
-            resolve_path=True,
-            envvar="E2C_SCENARIO_DIR",
-            help="Folder with layers_services.yaml, network.yaml and workflow.yaml.",
-        ),
-    ],
+    scenario_dir: Annotated[Path, scenario_argument(completion.folders_or_set)],
     show: Annotated[
         bool, typer.Option("--show", help="Change nothing: show what is asked, what tc says, what was measured.")
     ] = False,
