@@ -160,7 +160,7 @@ def test_background_tasks_of_the_others_are_waited_for_and_collected(
     place = launched.folder / background.FOLDER
     assert (place / f"{KEYS[0]}-train.out").read_text() == "trained\n"
     assert (place / f"{KEYS[2]}-train.err").read_text() == "words\n"
-    with pytest.raises(RemoteError, match=rf"1 background task\(s\) failed: {DYING}: 'train' its host does not answer"):
+    with pytest.raises(RemoteError, match=rf"a background task failed: {DYING}: 'train' its host does not answer"):
         background.require_ended(ended)
     background.require_ended([task for task in ended if task.host != DYING])
     background.require_ended([task.model_copy(update={"stopped": True}) for task in ended])
