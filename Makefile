@@ -23,8 +23,10 @@ lint: install                ## style, types, architecture
 	$(BIN)/lint-imports --no-cache
 
 unit: install                ## all tests; most of them wait more than they work, so WORKERS are more than processors
+	# the tests start thousands of programs; where PYTHONDONTWRITEBYTECODE is set, each would compile e2c anew
+	@$(BIN)/python -m compileall -q e2c provlight
 	# a CI that starts this in the background makes it deaf to Ctrl-C, which is tested
-	@env --default-signal=INT,HUP $(BIN)/pytest -n $(WORKERS) --dist loadgroup
+	@env --default-signal=INT,HUP $(BIN)/pytest -n $(WORKERS) --dist loadgroup --hypothesis-profile=ci
 
 install: system $(VENV)/.installed  ## Python environment in .venv, with the MonetDB libraries
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from cli_program import e2clab
+from worker_groups import pytest_collection_modifyitems as pytest_collection_modifyitems
 
 from e2c.environments.local.provider import LocalProvider
 from e2c.errors import MissingToolError

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import pytest
+from worker_groups import pytest_collection_modifyitems as pytest_collection_modifyitems
 
 from e2c import plugins
 from e2c.emulation import apply

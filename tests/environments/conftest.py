@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from environments_lab import Lab
+from worker_groups import pytest_collection_modifyitems as pytest_collection_modifyitems
 
 from e2c.environments.local.provider import LocalProvider
 from e2c.errors import MissingToolError

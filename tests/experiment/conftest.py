@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from experiment_bookings import SCENARIO, Bookings
+from worker_groups import pytest_collection_modifyitems as pytest_collection_modifyitems
 
 from e2c import plugins
 from e2c.environments import slot

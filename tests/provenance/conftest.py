@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from provenance_parts import Asker, Database, PlainServer, Service
+from worker_groups import pytest_collection_modifyitems as pytest_collection_modifyitems
 
 from e2c.provenance.serving import libmonetdb
 from e2c.provenance.storing.store import Store

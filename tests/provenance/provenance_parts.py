@@ -89,7 +89,7 @@ class Process:
         assert self.process.stderr is not None
         self.ready = self.process.stdout.readline().strip()
         if not self.ready.startswith("ready"):
-            _, errors = self.process.communicate(timeout=60)
+            _, errors = self.process.communicate(timeout=240)
             raise AssertionError(f"not ready: {errors}")
         self._errors = threading.Thread(target=self.process.stderr.read, daemon=True)
         self._errors.start()
@@ -98,7 +98,7 @@ class Process:
         with suppress(ProcessLookupError):
             self.process.send_signal(number)
         try:
-            return self.process.wait(60)
+            return self.process.wait(240)
         finally:
             if self.process.poll() is None:
                 self.process.kill()

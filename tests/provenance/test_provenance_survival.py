@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import json
 import os
 import select
@@ -42,10 +43,17 @@ def until(condition: Callable[[], bool], limit_s: float = 60.0) -> None:
 def test_a_first_start_that_was_killed_leaves_nothing_open(tmp_path: Path) -> None:
     """Moments from before the database exists to after it listens: afterwards nobody gets in with a known password."""
     reached = set()
-    for number, delay in enumerate((0.1, 0.2, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.7, 0.8, 1.0)):
+    signs: list[Callable[[DataFolder], bool]] = [
+        lambda folder: True,
+        lambda folder: folder.secrets.exists(),
+        lambda folder: folder.farm.exists(),
+        lambda folder: folder.database_endpoint.exists(),
+    ]
+    for number, (sign, delay) in enumerate(itertools.product(signs, (0, 0.05, 0.15))):
         folder = DataFolder(tmp_path / f"data{number}")
         module = [sys.executable, "-m", "e2c.provenance", "serve", "--data", str(folder.root), "--mqtt-port", "0"]
         process = subprocess.Popen(module, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        until(lambda sign=sign, folder=folder: sign(folder))  # type: ignore[misc]
         time.sleep(delay)
         process.kill()
         process.communicate(timeout=30)

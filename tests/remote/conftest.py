@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from worker_groups import pytest_collection_modifyitems as pytest_collection_modifyitems
 
 from e2c.model.host import Host
 from e2c.remote import shell
@@ -24,6 +25,7 @@ KbdInteractiveAuthentication no
 UsePAM no
 StrictModes no
 MaxSessions 50
+SetEnv SHLVL=1
 Subsystem sftp internal-sftp
 """
 

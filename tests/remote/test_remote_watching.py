@@ -48,11 +48,21 @@ def test_commands_end_when_the_watcher_does(host: Host, tmp_path: Path) -> None:
     assert (tmp_path / "ended").exists()
 
 
+def test_a_watcher_that_has_ended_by_itself_can_still_be_woken() -> None:
+    watcher = Watcher({}, lambda _: None)
+    with watcher:
+        pass
+    before = os.listdir("/proc/self/fd")
+    watcher.wake()
+    assert os.listdir("/proc/self/fd") == before
+
+
 def test_a_connection_that_breaks_is_made_again_and_only_a_host_that_is_gone_is_lost(host: Host) -> None:
     with Watcher({host.key: host}, lambda _: Command("echo up; exec cat >/dev/null")) as watcher:
         until(watcher, lambda notice: notice.text == "up")
         subprocess.run(["ssh", "-o", f"ControlPath={master(host)}", "-O", "exit", "x"], capture_output=True, check=True)
-        assert [notice.kind for notice in until(watcher, lambda notice: notice.text == "up")] == ["line"]
+        kinds = [notice.kind for notice in until(watcher, lambda notice: notice.text == "up")]
+    assert kinds in (["line"], ["lost", "back", "line"])  # where the machine takes its time, the host is missed first
 
 
 def test_a_host_that_does_not_answer_is_lost_and_the_others_are_not(host: Host, unreachable: Host) -> None:

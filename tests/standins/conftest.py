@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 from standins_lab import StandIns
+from worker_groups import pytest_collection_modifyitems as pytest_collection_modifyitems
 
 from e2c.environments.local.provider import LocalProvider
 from e2c.errors import MissingToolError

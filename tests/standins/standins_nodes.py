@@ -8,7 +8,7 @@ import socket
 import subprocess
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from e2c.environments.base import Claim, Watch
@@ -20,10 +20,13 @@ from e2c.model.plan import PlannedHost
 ACCOUNT = "jdoe"
 _SSH_LIMIT_S = 20
 
-# What a freshly booted machine is: no processes of others, no keys, no leftovers.
+# What a freshly booted machine is: no processes of others, no keys, no leftovers. Keys go first: whoever is thrown out
+# comes back at once.
 _BOOT = f"""
+rm -f /root/.ssh/authorized_keys /home/{ACCOUNT}/.ssh/authorized_keys
 kill -9 -1 2>/dev/null
 tc qdisc del dev eth0 root 2>/dev/null
+ip addr flush dev eno2 2>/dev/null
 find /tmp /root /home/{ACCOUNT} -mindepth 1 -delete 2>/dev/null
 rm -rf /etc/grid5000
 mkdir -p -m 700 /root/.ssh /home/{ACCOUNT}/.ssh
@@ -34,7 +37,14 @@ echo 'if [ -f ~/.bashrc ]; then . ~/.bashrc; fi' >/root/.profile
 
 # The key list is read while it is written: take all of it in first.
 _SUDO = '#!/bin/sh\nt=$(mktemp) && cat >"$t"\n"$@" <"$t"\nrc=$?\nrm -f "$t"\nexit $rc\n'
-_DHCLIENT = "#!/bin/sh\nexit 0\n"
+# The first interface has its addresses already; what another is offered, whoever plugged it in has written down.
+_DHCLIENT = """\
+#!/bin/sh
+case $1 in -4 | -6) family=${1#-}; shift ;; *) family=4 ;; esac
+[ "$1" = eth0 ] && exit 0
+[ -f "/run/offer-$1-$family" ] || exit 2
+ip "-$family" addr add "$(cat "/run/offer-$1-$family")" dev "$1" $([ "$family" = 6 ] && echo nodad)
+"""
 
 # Only eth0 has netem here (see e2c.environments.local.tcshim); a system that has it has it on every interface.
 _TC = '#!/bin/sh\ncase " $* " in *" dev lo "*) exit 0 ;; esac\nexec /usr/local/sbin/tc-of-eth0 "$@"\n'
@@ -164,6 +174,27 @@ class Nodes:
         """Write a file of a machine."""
         quoted = shlex.quote(path)
         self.run(name, f'mkdir -p "$(dirname {quoted})" && cat >{quoted} && chmod {mode:o} {quoted}', stdin=text)
+
+    def plug(self, name: str, device: str, network: str, offer: Mapping[int, str]) -> None:
+        """Give a machine one more interface, in a network of its own, with addresses that ``dhclient`` gets there."""
+        switch = next(self._pids[other.name] for other in self.machines.values() if other.frontend)
+        port = f"{network}-{self._layouts[name].index}"
+        there = ["nsenter", "--target", str(switch), "--net", "ip", "link"]
+        self.unplug(name, device)
+        subprocess.run([*there, "add", network, "type", "bridge"], check=False, capture_output=True)  # may be there
+        ends = [device, "netns", str(self._pids[name]), "type", "veth", "peer", "name", port, "netns", str(switch)]
+        for command in (
+            ["ip", "link", "add", *ends],
+            [*there, "set", "dev", network, "up"],
+            [*there, "set", "dev", port, "master", network, "up"],
+        ):
+            subprocess.run(command, check=True, capture_output=True)
+        for family, address in offer.items():
+            self.write(name, f"/run/offer-{device}-{family}", address)
+
+    def unplug(self, name: str, device: str) -> None:
+        """Remove an interface that was plugged in, if it is there."""
+        self.run(name, f"ip link del {device} 2>/dev/null; rm -f /run/offer-{device}-*", check=False)
 
     def filter(self, name: str, rules: str) -> None:
         """Replace a machine's packet filter."""
