@@ -10,19 +10,13 @@ from e2c.config.catalogue import G5K_CLUSTERS, G5K_JOB_TYPES, IOTLAB_SITES, KWOL
 from e2c.config.document import Document
 from e2c.config.layers import Container, Layer, LayersServices, Service
 from e2c.config.machine_checks import check_machines
+from e2c.config.monitoring_checks import HEEDED_BY, check_monitoring
 from e2c.config.names import key_part, safe_text
 from e2c.config.problems import MAX_PROBLEMS, Path, Problem, nearest, shown, suggestion
 from e2c.config.static_checks import check_static
 from e2c.config.surprises import surprises
 from e2c.config.testbeds import TESTBEDS
 from e2c.config.validate import unknown_key
-
-MONITORING_KEYS = {
-    **dict.fromkeys(("options", "period"), ("dstat",)),
-    **dict.fromkeys(("provider", "cluster", "servers", "network", "ipv"), ("tig", "tpg")),
-    "agent_conf": ("tig",),
-}
-"""Types of monitoring that heed a key."""
 
 MANAGED_ROLES = {"provenance": "provenance", "monitoring": "monitoring", "k_monitor": "kwollect"}
 """Roles that choose the hosts of a section of layers_services.yaml."""
@@ -121,7 +115,7 @@ def _environment(layers: LayersServices, document: Document) -> Problems:
 
 def _has_collecting_host(layers: LayersServices) -> bool:
     """Keys of monitoring's own host mean something, so that it is worth saying what is wrong with their values."""
-    return layers.monitoring is not None and layers.monitoring.type in MONITORING_KEYS["provider"]
+    return layers.monitoring is not None and layers.monitoring.type in HEEDED_BY["provider"]
 
 
 def _clusters(layers: LayersServices, document: Document) -> Problems:
@@ -266,14 +260,8 @@ def _sections(layers: LayersServices, document: Document) -> Problems:
 
 
 def _measurements(layers: LayersServices, document: Document) -> Problems:
-    monitoring = layers.monitoring
-    for key, kinds in MONITORING_KEYS.items():
-        if monitoring and key in monitoring.model_fields_set and monitoring.type not in kinds:
-            message = f"{key} has no effect on {monitoring.type}"
-            hint = "Remove it; " + (
-                "samples stay on each host until they are fetched" if monitoring.type == "dstat" else "it is for dstat"
-            )
-            yield _warn(document, ("monitoring", key), "key-unused", message, hint, key=True)
+    if layers.monitoring is not None:
+        yield from check_monitoring(layers, layers.monitoring, document)
     seen: set[str] = set()
     for place, profile in enumerate(layers.monitoring_iotlab.profiles if layers.monitoring_iotlab else ()):
         path: Path = ("monitoring_iotlab", "profiles", place)

@@ -14,6 +14,10 @@ from e2c.config.shape import Closed
 Options = Annotated[str, Strict(), Field(max_length=255, pattern=r"^[A-Za-z0-9 ,._=/-]*$")]
 
 
+AGENT_ROLE = "monitoring"
+"""The role of services whose hosts are monitored."""
+
+
 class Monitoring(Closed):
     """Resource monitoring of the hosts whose service has the role `monitoring`."""
 
@@ -27,7 +31,10 @@ class Monitoring(Closed):
     servers: tuple[HostName, ...] | None = Field(
         None, min_length=1, max_length=1, description="The collecting machine.", examples=[["gros-1.nancy.grid5000.fr"]]
     )
-    network: Literal["shared", "private"] = Field("shared", description="Network that carries the measurements.")
+    network: Literal["shared", "private"] = Field(
+        "shared",
+        description="`private`: monitored hosts of Grid'5000 are in a network of their own, too (KaVLAN).",
+    )
     agent_conf: ArtifactPath | None = Field(
         None, description="Telegraf configuration in the artifacts folder (`tig`).", examples=["telegraf.conf"]
     )
@@ -41,7 +48,7 @@ class Monitoring(Closed):
         description="Seconds between two samples (`dstat`); 1 unless given here or as last word of `options`.",
         examples=[5],
     )
-    ipv: Annotated[Literal[4, 6], WHOLE] = Field(4, description="Address family of the measurements.")
+    ipv: Annotated[Literal[4, 6], WHOLE] = Field(4, description="Address family of the private network.")
 
     model_config = ConfigDict(
         json_schema_extra={

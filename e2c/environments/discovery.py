@@ -59,7 +59,8 @@ def discover(hosts: Sequence[Host], limit_s: float, waiting: Progress = lambda _
 
     Args:
         hosts: how to log in; ``hostname``, ``addresses``, ``interfaces`` and ``interpreter`` are replaced by what the
-            machine says (``interpreter`` stays where it has no Python).
+            machine says (``interpreter`` stays where it has no Python), and the addresses of ``monitoring``, whose
+            device is never taken for one of the experiment's.
         limit_s: seconds in which all must answer.
         waiting: receives who is missing, again and again.
 
@@ -129,7 +130,9 @@ def _user(text: str) -> int:
 
 
 def _filled(host: Host, text: str) -> Host:
-    found = _addresses(text)
+    everything = _addresses(text)
+    apart = host.monitoring
+    found = {device: addresses for device, addresses in everything.items() if apart is None or device != apart.device}
     reached = next((words[2] for words in _lines(text, "connection") if len(words) == 4), "")
     reached = reached.partition("%")[0].removeprefix("::ffff:")
     main, main6 = _main(found, reached, text)
@@ -141,6 +144,7 @@ def _filled(host: Host, text: str) -> Host:
             "hostname": next((words[0] for words in _lines(text, "hostname") if words), host.address),
             "addresses": Addresses(v4=_chosen(v4, reached), v6=_chosen(v6, reached)),
             "interfaces": tuple(Interface(device=device, addresses=tuple(found[device])) for device in devices),
+            "monitoring": apart and Interface(device=apart.device, addresses=tuple(everything.get(apart.device, ()))),
             "interpreter": next((words[0] for words in _lines(text, "python") if words), host.interpreter),
         }
     )

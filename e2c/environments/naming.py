@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import socket
 
+from e2c.config.names import safe_text
+
 MARK_LENGTH = 8
 
 
@@ -18,8 +20,8 @@ def mark(scenario: str) -> str:
 
 
 def job_name(wanted: str, scenario: str) -> str:
-    """The name of a scenario's reservations: the one it asks for, and its mark."""
-    return f"{wanted}-{mark(scenario)}"
+    """The name of a scenario's reservations: what it asks for, in characters that testbeds take, and its mark."""
+    return f"{safe_text(wanted)}-{mark(scenario)}"
 
 
 def is_of(name: str, scenario: str) -> bool:

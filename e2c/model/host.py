@@ -33,6 +33,8 @@ class Host(Frozen):
         address: the address that the controller uses for ssh.
         addresses: addresses in the experiment's network, which other hosts use.
         interfaces: interfaces that carry the experiment's network; what emulation shapes.
+        monitoring: interface in the monitoring network, apart from the experiment's and never shaped, with the address
+            of the family that the scenario asks for first; ``None``: there is none.
         user, port, keyfile: how to log in.
         sudo: the user is not root but may become it without a password: commands and plays run as root all the same.
         jump: ``user@host[:port]`` of a machine to go through, if any.
@@ -51,6 +53,7 @@ class Host(Frozen):
     address: str
     addresses: Addresses = Addresses()
     interfaces: tuple[Interface, ...] = ()
+    monitoring: Interface | None = None
     user: str = "root"
     port: int = 22
     keyfile: str | None = None

@@ -23,7 +23,8 @@ class PlannedHost(Frozen):
         key, layer, service, roles: as in :class:`e2c.model.host.Host`.
         testbed: the testbed that the scenario declares for it.
         provider: the provider that will fulfil it; differs from ``testbed`` in a rehearsal.
-        request: the testbed's own keys (``cluster``, ``servers``, ``archi`` ...), validated.
+        request: the testbed's own keys (``cluster``, ``servers``, ``archi`` ...), validated; ``monitoring_network``, 4
+            or 6, where the host is to be in one with an address of that family.
         numbers: of its layer, of the service within the layer, and of the machine within the service, each from 1;
             ``None`` for hosts that carry the experiment's own services.
         metadata: the service's other keys, for its plugin; ``env`` among them.

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from e2c.config.layers import Layer, LayersServices, Service
+from e2c.config.monitoring import AGENT_ROLE
+from e2c.config.monitoring_checks import WITH_NETWORK
 from e2c.config.names import key_part
 from e2c.config.provenance import Provenance
 from e2c.config.testbeds import Testbed, model_of
@@ -73,6 +75,14 @@ def services(layer: Layer) -> Iterator[tuple[int, Service]]:
             yield place, service
 
 
+def monitoring_network(layers: LayersServices, service: Service) -> int | None:
+    """Address family of the monitoring network that a service's hosts are put into; ``None``: into none."""
+    monitoring = layers.monitoring
+    if monitoring is None or monitoring.network != "private" or host_testbed(layers, service) != WITH_NETWORK:
+        return None
+    return monitoring.ipv if AGENT_ROLE in (role.lower() for role in service.roles) else None
+
+
 def _hosts(
     layers: LayersServices, layer: Layer, layer_number: int, known: Keys, *, rehearse: bool
 ) -> Iterator[PlannedHost]:
@@ -80,6 +90,8 @@ def _hosts(
         testbed = host_testbed(layers, service)
         placing = service.model_dump(include=PLACING, exclude_unset=True, exclude_none=True, mode="json")
         request = _request(known, testbed, placing)
+        family = monitoring_network(layers, service)
+        request |= {"monitoring_network": family} if family else {}
         metadata = {**service.metadata(), **({"env": service.env} if service.env else {})}
         roles = tuple(dict.fromkeys((layer.name, service.name, f"{layer_number}_{number}", testbed, *service.roles)))
         copy = "" if number <= len(layer.services) else f", a copy of service {place + 1}"

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from e2c.config.monitoring import Monitoring, read_options
+from e2c.config.monitoring import AGENT_ROLE, Monitoring, read_options
 from e2c.model.plan import MonitoringPlan, PlannedHost
-
-AGENT_ROLE = "monitoring"
 
 
 def plan_monitoring(

@@ -121,6 +121,27 @@ def test_the_main_interface(text: str, v4: str | None, v6: str | None, devices: 
     assert [interface.device for interface in found.interfaces] == devices
 
 
+SECOND = """\
+hostname gros-1
+connection 10.9.9.9 40000 172.16.66.1 22
+address 2: eno1    inet 172.16.66.1/20 scope global dynamic eno1\\       valid_lft 8s
+address 3: eno2    inet 10.4.4.1/18 scope global dynamic eno2\\       valid_lft 8s
+address 3: eno2    inet6 2001:db8:4::1/64 scope global dynamic \\       valid_lft 60s
+route4 default via 10.4.63.254 dev eno2
+route6 default via fe80::1 dev eno2
+"""
+
+
+def test_the_interface_in_the_monitoring_network_is_never_the_experiments() -> None:
+    apart = HOST.model_copy(update={"monitoring": Interface(device="eno2")})
+    found = discovery._filled(apart, SECOND)
+    assert found.addresses == Addresses(v4="172.16.66.1")
+    assert [interface.device for interface in found.interfaces] == ["eno1"]
+    assert found.monitoring == Interface(device="eno2", addresses=("10.4.4.1/18", "2001:db8:4::1/64"))
+    unreached = SECOND.replace(" 172.16.66.1 22", " 203.0.113.1 22")  # behind address translation
+    assert [interface.device for interface in discovery._filled(apart, unreached).interfaces] == ["eno1"]
+
+
 def test_a_point_to_point_address_has_its_prefix() -> None:
     ppp = "connection a 1 10.5.0.1 22\n" + "".join(line + "\n" for line in TRANSLATED.splitlines() if "ppp0" in line)
     assert discovery._filled(HOST, ppp).interfaces == (Interface(device="ppp0", addresses=("10.5.0.1/32",)),)

@@ -140,6 +140,15 @@ def test_words_of_the_testbed_come_in_one_line_without_markup() -> None:
     assert refusals.words(None) == ""
 
 
+@pytest.mark.parametrize("answer", ["<html>Log in</html>", ["x"], None])
+def test_an_answer_of_another_form_is_told_without_words_of_python(answer: Any) -> None:
+    with pytest.raises((TypeError, AttributeError)) as raised:
+        answer["uid"].get("state")
+    told = str(refusals.translate(raised.value, "the job could not be read"))
+    assert "answers something else than expected" in told
+    assert not any(word in told for word in ("indices", "attribute", "NoneType"))
+
+
 def test_names_differ_between_folders_and_stay_the_same_between_processes() -> None:
     program = "from e2c.environments import naming; print(naming.job_name('try', '/some/scenario'))"
     told = {
@@ -151,5 +160,6 @@ def test_names_differ_between_folders_and_stay_the_same_between_processes() -> N
     assert told == {naming.job_name("try", "/some/scenario")}
     assert naming.is_of(naming.job_name("try", "/some/scenario"), "/some/scenario")
     assert naming.is_of(naming.job_name("another", "/some/scenario"), "/some/scenario")
+    assert naming.job_name("try-\u00fcn\u00ef walk", "/s").startswith("try-_n_walk-")
     assert not naming.is_of(naming.job_name("try", "/some/scenario2"), "/some/scenario")
     assert not naming.is_of("try", "/some/scenario")

@@ -27,7 +27,7 @@ provider, told = Grid5000Provider(), {"waited": []}
 claim = provider.claim(experiment="e", scenario="/s", job_name="try", walltime_s=3600, settings=asked["settings"])
 planned = [
     PlannedHost(key=f"cloud.master.1.{n}", layer="cloud", service="Master", testbed="g5k", provider="g5k",
-                request={"cluster": "gros"})
+                request={"cluster": "gros"} | asked.get("request", {}))
     for n in (1, 2)
 ]
 try:
@@ -92,6 +92,21 @@ def test_nodes_answer_as_root_through_the_access_machine(lab: StandIns, settings
     assert told["users"] == ["root", "root"]
     assert told["netem"] == "kernel"
     assert len(told["freed"]) == 1
+
+
+def test_addresses_in_the_monitoring_network_are_asked_for_again_when_a_job_is_taken_up(lab: StandIns) -> None:
+    asked = {"settings": DEPLOY, "request": {"monitoring_network": 6}}
+    before = len(lab.grid5000.deployments)
+    first = _told(lab, PROGRAM, {**asked, "release": False})
+    addresses = ["2001:660:4406:4::4:1/64", "2001:660:4406:4::4:2/64"]
+    told = [host["monitoring"] for host in first["hosts"]]
+    assert told == [{"device": "eno2", "addresses": [address]} for address in addresses]
+    assert all(host["interfaces"][0]["device"] == "eth0" for host in first["hosts"])
+    lab.nodes.run(SECOND, "ip addr flush dev eno2; ip link set eno2 down")  # as before DHCP was asked
+    second = _told(lab, PROGRAM, asked)
+    assert [host["monitoring"] for host in second["hosts"]] == told
+    assert len(lab.grid5000.deployments) == before + 1
+    assert lab.grid5000.vlan_nodes == {}
 
 
 def test_node_without_ssh_is_named(lab: StandIns) -> None:

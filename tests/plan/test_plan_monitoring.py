@@ -96,14 +96,67 @@ def test_what_would_spoil_the_samples_is_refused(tmp_path: Path, monitoring: dic
 
 
 def test_keys_of_a_collecting_host_are_told_to_have_no_effect_on_dstat(tmp_path: Path) -> None:
-    """As scenarios for E2Clab have them: samples stay on each host, so there is no such host and no network to it."""
-    beside = {"provider": "g5k", "cluster": "gros", "network": "private", "ipv": 6, "options": "-m", "period": 2}
+    """As scenarios for E2Clab have them: samples stay on each host, so there is no such host."""
+    beside = {"provider": "g5k", "cluster": "gros", "network": "shared", "ipv": 6, "options": "-m", "period": 2}
     plan, problems = look(tmp_path, {"type": "dstat", **beside})
 
     assert plan is not None
     told = {(problem.severity, problem.message) for problem in problems if problem.path.startswith("monitoring")}
-    assert told == {("warning", f"{key} has no effect on dstat") for key in ("provider", "cluster", "network", "ipv")}
+    expected = {("warning", f"{key} has no effect on dstat") for key in ("provider", "cluster")}
+    assert told == {*expected, ("warning", "ipv has no effect without a private network")}
     assert all(problem.code == "key-unused" and problem.line for problem in problems)
+
+
+IMAGE = {"cluster": "gros", "job_type": ["deploy"], "env_name": "debian12-big"}
+
+
+def private(
+    folder: Path, g5k: dict[str, Any] | None, *testbeds: str, testbed: str | None = None, **monitoring: Any
+) -> tuple[Plan | None, list[tuple[str, str]]]:
+    """Plan one monitored service per testbed and one that is not; severities and messages about the network."""
+    services = [
+        {"name": f"s{place}", "environment": name, "roles": ["Monitoring"]} for place, name in enumerate(testbeds)
+    ]
+    layers = {
+        "environment": {"g5k": g5k, "local": {}, "static": {"hosts": [{"address": "192.0.2.1"}]}},
+        "monitoring": {"type": "dstat", "network": "private", **monitoring},
+        "layers": [{"name": "edge", "services": [*services, {"name": "plain", "environment": "g5k"}]}],
+    }
+    (folder / "layers_services.yaml").write_text(yaml.safe_dump(layers, sort_keys=False))
+    scenario, problems = examine_scenario(folder, need=["layers_services"])
+    told = [(problem.severity, problem.message) for problem in problems if problem.path == "monitoring.network"]
+    if any(problem.severity == "error" for problem in problems):
+        return None, told
+    plan, more = examine(scenario, testbed=testbed)
+    return plan, [*told, *((problem.severity, problem.message) for problem in more if "monitoring" in problem.path)]
+
+
+def test_monitored_hosts_of_grid5000_are_put_into_the_private_network(tmp_path: Path) -> None:
+    plan, told = private(tmp_path, IMAGE, "g5k", ipv=6)
+    assert told == []
+    assert plan is not None
+    assert [host.request.get("monitoring_network") for host in plan.hosts] == [6, None]
+
+
+def test_a_private_network_takes_an_image_which_is_asked_for_before_anything_is_acquired(tmp_path: Path) -> None:
+    plan, told = private(tmp_path, {"cluster": "gros"}, "g5k")
+    assert plan is None
+    assert told == [
+        ("error", "a private network makes Grid'5000 deploy an image on its hosts, and no env_name says which")
+    ]
+
+
+def test_who_gets_no_private_network_is_told(tmp_path: Path) -> None:
+    plan, told = private(tmp_path, IMAGE, "g5k", "static", "local")
+    assert told == [("warning", "monitored hosts of 'local', 'static' get no private network")]
+    assert plan is not None
+    assert [host.request.get("monitoring_network") for host in plan.hosts] == [4, None, None, None]
+    assert private(tmp_path, {"cluster": "gros"}, "local")[1] == [
+        ("warning", "monitored hosts of 'local' get no private network")
+    ]
+    assert private(tmp_path, IMAGE, "g5k", testbed="local")[1] == [
+        ("warning", "a rehearsal has no private network for monitoring")
+    ]
 
 
 @pytest.mark.parametrize("kind", ["tig", "tpg"])

@@ -8,13 +8,14 @@ from typing import Any
 
 from grid5000_jobs import Deployment, Job
 from grid5000_park import ENVIRONMENT, Busy, Impossible, Park, read_date, read_resources, read_walltime, write_date
-from grid5000_reference import VLANS, Reference, items, refusal
+from grid5000_reference import VLANS, items, refusal
+from grid5000_vlans import Vlans
 from standins_http import Answer, Request
 
 _OAR = "Request to http://api-proxy/oarapi/jobs.json failed with status 400: "
 
 
-class Grid5000Api(Reference):
+class Grid5000Api(Vlans):
     """The API; jobs go ``waiting``, ``launching``, ``running``, ``terminated``.
 
     Attributes:
@@ -29,7 +30,7 @@ class Grid5000Api(Reference):
         extendable: whether OAR grants more walltime.
         error_after: the next jobs go to ``error`` after so many looks at them.
         listeners: called with ``running`` or ``ended`` and the job, ``deployed`` and the deployment, ``firewall`` and
-            the job.
+            the job, ``vlan`` and node, interface and VLAN.
     """
 
     def __init__(
@@ -41,9 +42,7 @@ class Grid5000Api(Reference):
     ) -> None:
         super().__init__({"jdoe": "g5k-secret"} if users is None else users)
         self.park = Park(clusters or {"gros": ("nancy", 4), "taurus": ("lyon", 2), "paravance": ("rennes", 2)}, network)
-        self.jobs: dict[int, Job] = {}
         self.deployments: dict[str, Deployment] = {}
-        self.vlan_nodes: dict[str, str] = {}
         self._behave()
         self.listeners: list[Callable[[str, Any], None]] = []
 
@@ -56,6 +55,8 @@ class Grid5000Api(Reference):
         self.deployments_fail = False
         self.extendable = True
         self.error_after: int | None = None
+        self.taken_vlans.clear()
+        self.refused_in_vlans.clear()
 
     def reset(self) -> None:
         """Well and open again, and nothing is reserved."""
@@ -65,6 +66,7 @@ class Grid5000Api(Reference):
         self._behave()
         for node in self.park.nodes.values():
             node.hard, node.busy = "alive", []
+        self.park.single.clear()
 
     @property
     def uri(self) -> str:
@@ -89,7 +91,8 @@ class Grid5000Api(Reference):
                 job.state = state
                 job.stopped = self.clock.now()
                 job.firewall.clear()
-                self._tell("ended", job)
+                self.leave_vlans(job.nodes)
+                self.tell("ended", job)
 
     def tick(self) -> None:
         now = self.clock.now()
@@ -98,15 +101,15 @@ class Grid5000Api(Reference):
                 job.state = "launching"
             if job.state == "launching" and now >= job.begins + self.launching_s:
                 job.state, job.started = "running", now
-                self._tell("running", job)
+                self.tell("running", job)
             if job.state == "running" and now >= (job.started or 0) + job.walltime:
                 self.end(job)
         for deployment in self.deployments.values():
             if deployment.status == "processing" and now >= deployment.ends:
                 deployment.status = "error" if deployment.whole_fails else "terminated"
-                self._tell("deployed", deployment)
+                self.tell("deployed", deployment)
 
-    def _tell(self, what: str, subject: Any) -> None:
+    def tell(self, what: str, subject: Any) -> None:
         for listener in self.listeners:
             listener(what, subject)
 
@@ -193,7 +196,9 @@ class Grid5000Api(Reference):
             raise refusal(
                 400, "Bad Request", f"{message} your request syntax or ask for support to your admin."
             ) from None
-        if nodes is None:
+        kinds = [criterion.vlan for criterion in criteria if criterion.vlan]
+        vlans = self.free_vlans(site, kinds)
+        if nodes is None or vlans is None:
             later = self._next_start(site, criteria, starts, walltime)
             if date is not None:
                 told = f"Reservation not valid --> KO (This reservation could run at {write_date(later)})"
@@ -218,7 +223,7 @@ class Grid5000Api(Reference):
             begins=begins,
             walltime=walltime,
             nodes=nodes[: len(nodes) - self.fewer] if self.fewer else nodes,
-            vlans=self._free_vlans([c.vlan for c in criteria if c.vlan]),
+            vlans=vlans or [VLANS[kind][0] for kind in kinds],
             subnets=["10.158.0.0/22" for c in criteria if c.kind == "slash_22"],
             error_after=self.error_after,
         )
@@ -231,14 +236,7 @@ class Grid5000Api(Reference):
         for end in sorted(end for end in ends if end > after):
             if self.park.choose(site, criteria, lambda node, end=end: self._free(node, end, walltime)) is not None:
                 return float(int(end) + 1)
-        return max(ends) + 1
-
-    def _free_vlans(self, kinds: list[str]) -> list[str]:
-        used = {vlan for job in self.jobs.values() if job.living for vlan in job.vlans}
-        chosen: list[str] = []
-        for kind in kinds:
-            chosen.append(next(vlan for vlan in VLANS[kind] if vlan not in used and vlan not in chosen))
-        return chosen
+        return max([after + 7200, *ends]) + 1
 
     def _look(self, request: Request, site: str, uid: str) -> Answer:
         job = self._job(site, uid)
@@ -329,22 +327,14 @@ class Grid5000Api(Reference):
             if rule in job.firewall:
                 raise refusal(409, "Conflict", "Rule already exists")
         job.firewall += rules
-        self._tell("firewall", job)
+        self.tell("firewall", job)
         return Answer(201, rules)
 
     def _shut(self, request: Request, site: str, uid: str) -> Answer:
         job = self._own_job(request, site, uid)
         job.firewall.clear()
-        self._tell("firewall", job)
+        self.tell("firewall", job)
         return Answer(204)
-
-    def _join_vlan(self, request: Request, site: str, uid: str) -> Answer:
-        result = {}
-        for name in request.json:
-            same = self.vlan_nodes.get(name) == uid
-            self.vlan_nodes[name] = uid
-            result[name] = {"status": "unchanged" if same else "success", "message": "", "vlan": uid}
-        return Answer(200, result)
 
     def _metrics(self, request: Request, site: str) -> Answer:
         nodes = self.jobs[int(request.query["job_id"])].nodes if request.query.get("job_id") else []
@@ -365,7 +355,7 @@ class Grid5000Api(Reference):
         return Answer(201, {})
 
     _routes = (
-        *Reference._routes,
+        *Vlans._routes,
         ("GET", "/sites/([^/]+)/status", _status),
         ("GET", "/sites/([^/]+)/clusters/([^/]+)/status", _status),
         ("GET", "/sites/([^/]+)/jobs", _list_jobs),
@@ -380,7 +370,6 @@ class Grid5000Api(Reference):
         ("GET", r"/sites/([^/]+)/firewall/(\d+)", _rules),
         ("POST", r"/sites/([^/]+)/firewall/(\d+)", _open),
         ("DELETE", r"/sites/([^/]+)/firewall/(\d+)", _shut),
-        ("POST", "/sites/([^/]+)/vlans/([^/]+)/nodes", _join_vlan),
         ("GET", "/sites/([^/]+)/metrics", _metrics),
         ("POST", "/sites/([^/]+)/storage/.*", _share),
     )

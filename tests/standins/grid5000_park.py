@@ -65,13 +65,13 @@ class Node:
     def number(self) -> int:
         return int(self.uid.rpartition("-")[2])
 
-    def description(self) -> dict[str, Any]:
+    def description(self, *, single: bool) -> dict[str, Any]:
         return {
             "type": "node",
             "uid": self.uid,
             "architecture": {"nb_cores": 18, "nb_procs": 1, "nb_threads": 36, "platform_type": "x86_64"},
             "main_memory": {"ram_size": 103079215104},
-            "network_adapters": _NETWORK_ADAPTERS,
+            "network_adapters": _NETWORK_ADAPTERS[:2] if single else _NETWORK_ADAPTERS,
             "supported_job_types": {"besteffort": True, "deploy": True, "queues": ["admin", "default"]},
         }
 
@@ -139,10 +139,14 @@ class Park:
     Args:
         clusters: site and number of nodes by cluster.
         network: the nodes' network and its gateway.
+
+    Attributes:
+        single: clusters whose nodes have one interface only.
     """
 
     def __init__(self, clusters: dict[str, tuple[str, int]], network: tuple[str, str]) -> None:
         self.network = network
+        self.single: set[str] = set()
         self.clusters = {cluster: site for cluster, (site, _) in clusters.items()}
         self.nodes = {
             fqdn: Node(fqdn, cluster)
@@ -164,7 +168,13 @@ class Park:
             "type": "site",
             "uid": name,
             "name": name.capitalize(),
-            "kavlans": {"default": vlan, **{str(number): vlan for number in range(1, 22)}},
+            "kavlans": {
+                "default": vlan,
+                **{
+                    str(number): {"network": f"10.{number}.0.0/18", "gateway": f"10.{number}.63.254"}
+                    for number in range(1, 22)
+                },
+            },
             "ipv6": {"prefix": "2001:0660:4406", "site_index": _SITE_INDEX.get(name, 15)},
             "g5ksubnet": {"network": "10.144.0.0/14", "gateway": "10.147.255.254"},
         }
@@ -178,6 +188,11 @@ class Park:
             "queues": ["admin", "default"],
             "metrics": [],
         }
+
+    def offer(self, fqdn: str, vlan: str) -> dict[int, str]:
+        """What a node's second interface is offered by DHCP in a VLAN, by address family."""
+        index, number = _SITE_INDEX.get(fqdn.split(".")[1], 15), self.nodes[fqdn].number
+        return {4: f"10.{vlan}.{index}.{number}/18", 6: f"2001:660:4406:{vlan}::{index:x}:{number:x}/64"}
 
     def choose(self, site: str, criteria: list[Criterion], is_free: Any) -> list[str] | None:
         """Nodes that fulfil the request and of which ``is_free(fqdn)`` is true; ``None`` where too few are free.

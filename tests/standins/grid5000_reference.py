@@ -70,14 +70,16 @@ class Reference(StandInServer):
         return Answer(200, self.park.cluster(self._cluster(site, cluster)))
 
     def _nodes(self, request: Request, site: str, cluster: str) -> Answer:
-        return items([node.description() for node in self.park.cluster_nodes(self._cluster(site, cluster))])
+        single = cluster in self.park.single
+        nodes = self.park.cluster_nodes(self._cluster(site, cluster))
+        return items([node.description(single=single) for node in nodes])
 
     def _one_node(self, request: Request, site: str, cluster: str, node: str) -> Answer:
         self._cluster(site, cluster)
         found = self.park.nodes.get(f"{node}.{site}.grid5000.fr")
         if found is None:
             raise refusal(404, "Not Found", f"Node {node} does not exist.")
-        return Answer(200, found.description())
+        return Answer(200, found.description(single=cluster in self.park.single))
 
     def _server(self, request: Request, site: str, server: str) -> Answer:
         self._site(site)

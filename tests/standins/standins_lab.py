@@ -19,6 +19,8 @@ from standins_nodes import ACCOUNT, Machine, Nodes, grid5000_node, iotlab_node
 
 LIMIT_S = 300
 _E2CLAB = (sys.executable, "-c", "from e2c.cli.app import main; main()")
+_NAMES = {"eth1": "eno2"}
+"""Names that systems give to interfaces, by their names in the API."""
 _SITES = ("nancy", "lyon", "rennes")
 _GATEWAYS = tuple(f"kavlan-{vlan}.{site}.grid5000.fr" for site in _SITES for vlan in (1, 2, 3))
 
@@ -42,6 +44,7 @@ class StandIns:
         home: the user's home folder, with credentials and an ssh key, ``.ssh/id_ed25519``.
         environment: variables of the commands.
         without_ssh: names of machines that nobody gets into, whatever is reserved.
+        without_dhcp: names of machines whose further interfaces are offered no address.
     """
 
     def __init__(
@@ -67,6 +70,7 @@ class StandIns:
         machines += [site, *map(iotlab_node, self._linux)] if iotlab else []
         self.nodes = Nodes(machines, shaped=shaped)
         self.without_ssh: set[str] = set()
+        self.without_dhcp: set[str] = set()
         self.grid5000 = Grid5000Api(clusters=self._clusters())
         self.iotlab = IotLabApi()
         for node in self.iotlab.nodes.values():
@@ -162,6 +166,7 @@ class StandIns:
     def reset(self) -> None:
         """All is well again, and nothing is reserved: for the next test."""
         self.without_ssh.clear()
+        self.without_dhcp.clear()
         for api in (self.grid5000, self.iotlab):
             api.reset()
         self.log_in()
@@ -208,10 +213,17 @@ class StandIns:
             for node in set(subject.nodes) & set(self._played):
                 self._deploy(subject, node)
             return
+        if what == "vlan":
+            node, device, vlan = subject
+            if node in self._played:
+                offer = {} if node in self.without_dhcp else self.grid5000.park.offer(node, vlan)
+                self.nodes.plug(node, _NAMES[device], f"kavlan-{vlan}", offer)
+            return
         job: Job = subject
         for node in set(job.nodes) & set(self._played):
             if what == "ended":
                 self.nodes.boot(node)
+                self.nodes.unplug(node, _NAMES["eth1"])
                 if self._isolated:
                     self.nodes.filter(node, self._rules(self.nodes.machines[node], []))
             elif what == "running" and not job.deploys and node not in self.without_ssh:

@@ -25,8 +25,9 @@ environment:
   g5k: {{cluster: gros{keys}}}
 {iotlab}layers:
 - name: cloud
-  services: [{{name: server, environment: g5k, quantity: 2}}]
+  services: [{{name: server, environment: g5k, quantity: 2{roles}}}]
 """
+PRIVATE = "monitoring: {type: dstat, network: private}\n"
 EDGE = """\
 - name: edge
   services: [{name: client, environment: iotlab, archi: "a8:at86rf231"}]
@@ -62,10 +63,11 @@ def lab(standing: StandIns) -> Iterator[StandIns]:
     assert left == []
 
 
-def scenario(folder: Path, *, keys: str = "", both: bool = False, launch: str = "date") -> Path:
+def scenario(folder: Path, *, keys: str = "", both: bool = False, private: bool = False, launch: str = "date") -> Path:
     (folder / "artifacts").mkdir()
-    text = LAYERS.format(keys=keys, iotlab="  iotlab: {cluster: grenoble}\n" if both else "")
-    (folder / "layers_services.yaml").write_text(text + (EDGE if both else ""))
+    roles = ", roles: [monitoring]" if private else ""
+    text = LAYERS.format(keys=keys, roles=roles, iotlab="  iotlab: {cluster: grenoble}\n" if both else "")
+    (folder / "layers_services.yaml").write_text((PRIVATE if private else "") + text + (EDGE if both else ""))
     (folder / "network.yaml").write_text("networks: []\n")
     (folder / "workflow.yaml").write_text(f"- hosts: cloud\n  launch:\n  - shell: {launch}\n")
     return folder
@@ -95,6 +97,7 @@ class Fault:
     said: tuple[str, ...] = ()
     keys: str = ""
     both: bool = False
+    private: bool = False
     jobs: int = 1
 
 
@@ -111,7 +114,7 @@ FAULTS = {
     "reservation not valid": Fault(
         all_busy,
         ("Reservation not valid", "could run at", "leave reservation out"),
-        keys=f', reservation: "{write_date(time.time() + 4000)}"',
+        keys=f', reservation: "{write_date(time.time() + 40000)}"',
     ),
     "more than there is": Fault(
         lambda lab: setattr(lab.grid5000.park.nodes[FIRST], "hard", "dead"), ("There are not enough resources",)
@@ -122,6 +125,31 @@ FAULTS = {
     "one node without ssh": Fault(lambda lab: lab.without_ssh.add(SECOND), (SECOND, "E2C_SSH_TIMEOUT")),
     "deployment failed on one node": Fault(
         lambda lab: lab.grid5000.failing_nodes.add(SECOND), (SECOND, "1 of 2 machines", "3 attempts"), keys=IMAGE
+    ),
+    "no free KaVLAN": Fault(
+        lambda lab: lab.grid5000.taken_vlans.update("456789"),
+        ("does not run after 15 s", "waiting", "a free KaVLAN", "network: shared"),
+        keys=IMAGE,
+        private=True,
+    ),
+    "KaVLAN refuses one node": Fault(
+        lambda lab: lab.grid5000.refused_in_vlans.add(SECOND),
+        ("gros-2-eth1.nancy.grid5000.fr could not be put into the monitoring network", "network: shared"),
+        keys=IMAGE,
+        private=True,
+    ),
+    "no address in the KaVLAN": Fault(
+        lambda lab: lab.without_dhcp.add(SECOND),
+        (f"no address in the monitoring network on {SECOND}", "no DHCP answer on eno2", "dhclient"),
+        keys=IMAGE,
+        private=True,
+    ),
+    "no second interface": Fault(
+        lambda lab: lab.grid5000.park.single.add("gros"),
+        ("the machines of gros have no second interface", "another cluster", "network: shared"),
+        keys=IMAGE,
+        private=True,
+        jobs=0,
     ),
     "second testbed refuses": Fault(
         lambda lab: lab.iotlab.faults.answer("POST", "/experiments$", 500, NODES_GONE), ("a8-1.grenoble",), both=True
@@ -135,7 +163,7 @@ FAULTS = {
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_fault_is_told_and_nothing_stays_booked(lab: StandIns, tmp_path: Path, name: str) -> None:
     fault = FAULTS[name]
-    folder = scenario(tmp_path, keys=fault.keys, both=fault.both)
+    folder = scenario(tmp_path, keys=fault.keys, both=fault.both, private=fault.private)
     fault.arrange(lab)
     done = lab.run("deploy", folder, folder / "artifacts", **LIMITS)
     assert done.returncode == (1 if fault.said else 0), done.stderr

@@ -23,20 +23,20 @@ from enoslib.errors import (
     NoSlotError,
 )
 from enoslib.infra.enos_g5k import provider as genuine
-from enoslib.infra.enos_g5k.error import NotEnoughNodesError
+from enoslib.infra.enos_g5k.error import EnosG5kKavlanNodesError, MissingNetworkError, NotEnoughNodesError
 from enoslib.infra.enos_g5k.objects import G5kHost
 from enoslib.infra.providers import Providers
 from grid5000.exceptions import Grid5000Error
 
 from e2c.environments.base import Acquisition, Claim, Watch
-from e2c.environments.g5k import api, credentials, dates, firewall, kadeploy, refusals
+from e2c.environments.g5k import api, credentials, dates, firewall, kadeploy, kavlan, refusals
 from e2c.environments.g5k.jobs import release
 from e2c.environments.g5k.order import ROLE, Order, configure
 from e2c.environments.g5k.request import deal, fewer
 from e2c.environments.g5k.session import Session
 from e2c.environments.limits import advice
 from e2c.errors import TestbedError
-from e2c.model.host import Host
+from e2c.model.host import Host, Interface
 from e2c.model.plan import PlannedHost
 from e2c.remote import shell
 
@@ -198,6 +198,7 @@ def acquire(claim: Claim, hosts: Sequence[PlannedHost], watch: Watch) -> Acquisi
     try:
         booking.init()
         machines = deal(order.asked, _machines(booking))
+        kavlan.tell(booking.networks, order.session.watch)
         _open_firewall(booking, hosts, machines)
         booking.session.require_running(booking.numbers())
     except TestbedError:
@@ -206,7 +207,8 @@ def acquire(claim: Claim, hosts: Sequence[PlannedHost], watch: Watch) -> Acquisi
         raise _fewer(booking) from error
     except Exception as error:
         raise explained(error, claim) from error
-    return Acquisition(hosts=tuple(_host(order.session, host, machines[host.key]) for host in hosts))
+    devices = kavlan.devices(booking.sshable_hosts)
+    return Acquisition(hosts=tuple(_host(order.session, host, machines[host.key], devices) for host in hosts))
 
 
 def explained(error: Exception, claim: Claim) -> TestbedError:
@@ -238,6 +240,10 @@ def explained(error: Exception, claim: Claim) -> TestbedError:
         )
     if isinstance(error, requests.RequestException):
         return refusals.translate(error, "the booking broke off")
+    if isinstance(error, MissingNetworkError):
+        return kavlan.missing(claim)
+    if isinstance(error, EnosG5kKavlanNodesError):
+        return kavlan.refused(error)
     return refusals.translate(error, f"job {claim.job_name} could not be used")
 
 
@@ -287,7 +293,7 @@ def _create(booking: Booking, mine: Sequence[str], opening: firewall.Opening, wh
         raise refusals.translate(error, what) from error
 
 
-def _host(session: Session, planned: PlannedHost, machine: str) -> Host:
+def _host(session: Session, planned: PlannedHost, machine: str, devices: Mapping[str, str]) -> Host:
     return Host(
         key=planned.key,
         layer=planned.layer,
@@ -300,6 +306,7 @@ def _host(session: Session, planned: PlannedHost, machine: str) -> Host:
         user="root",
         keyfile=str(session.key) if session.key else None,
         jump=credentials.jump(session.username),
+        monitoring=Interface(device=devices[machine]) if machine in devices else None,
     )
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from e2c.environments import discovery
 from e2c.environments.base import Acquisition, Claim, Watch
+from e2c.environments.g5k import kavlan
 from e2c.environments.limits import Limits
 from e2c.errors import TestbedError
 from e2c.model.host import Host
@@ -29,27 +30,32 @@ command -v tc >/dev/null || { echo 'there is no tc on it' >&2; exit 1; }
 """
 
 
-def connect(claim: Claim, given: Any, bounds: Limits, watch: Watch) -> tuple[Host, ...]:
+def connect(claim: Claim, given: Any, families: Mapping[str, int], bounds: Limits, watch: Watch) -> tuple[Host, ...]:
     """Wait until the booked nodes answer to ssh and give them back filled in.
 
     Args:
         given: the acquisition as the child process told it.
+        families: as :func:`e2c.environments.g5k.kavlan.families` gives them.
 
     Raises:
-        TestbedError: a node does not answer, or gets no IPv6 address though it was asked for.
+        TestbedError: a node does not answer, or gets no address that was asked for: of IPv6, or in the monitoring
+            network.
     """
     folder = sockets.folder(f"{claim.provider} {claim.job_name}")
     sockets.make(folder)
     hosts = [host.model_copy(update={"control_dir": folder}) for host in Acquisition.model_validate(given).hosts]
     found = discovery.discover(hosts, bounds.ssh_timeout, watch.waiting)
-    if not wants_ipv6(claim):
-        return found
-    lacking = [host for host in found if host.addresses.v6 is None]
-    if not lacking:
-        return found
-    watch(f"asking for IPv6 addresses on {len(lacking)} machines")
-    enable_ipv6(lacking)
-    return discovery.discover(hosts, bounds.ssh_timeout, watch.waiting)
+    without6 = [host for host in found if host.addresses.v6 is None] if wants_ipv6(claim) else []
+    if without6:
+        watch(f"asking for IPv6 addresses on {len(without6)} machines")
+        enable_ipv6(without6)
+    apart = kavlan.lacking(found, families)
+    if apart:
+        watch(f"asking for addresses in the monitoring network on {len(apart)} machines")
+        kavlan.enable(apart, families)
+    if without6 or apart:
+        found = discovery.discover(hosts, bounds.ssh_timeout, watch.waiting)
+    return tuple(kavlan.ordered(host, families) for host in found)
 
 
 def wants_ipv6(claim: Claim) -> bool:

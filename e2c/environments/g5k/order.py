@@ -9,7 +9,7 @@ import enoslib as en
 from enoslib.infra.enos_g5k import g5k_api_utils
 
 from e2c.environments.base import Claim, Watch
-from e2c.environments.g5k import api, credentials, dates
+from e2c.environments.g5k import api, credentials, dates, kavlan
 from e2c.environments.g5k.jobs import release
 from e2c.environments.g5k.request import Group, groups
 from e2c.environments.g5k.session import Session
@@ -65,10 +65,14 @@ def configure(claim: Claim, hosts: Sequence[PlannedHost], watch: Watch) -> Order
         queue=settings.get("queue") or "default",
         **{name: value for name, value in options.items() if value is not None},
     )
-    configuration.dhcp = False  # that is for secondary networks, of which there are none
+    configuration.dhcp = False  # it waits for ever, and only asks after a deployment: see kavlan.py
     sites = api.call("its clusters could not be read", g5k_api_utils.get_all_clusters_sites)
+    network = _network(asked, sites)
+    if network is not None:
+        configuration.add_network_conf(network)
+        session.network = True
     for position, group in enumerate(asked):
-        _add(configuration, position, group, sites)
+        _add(configuration, position, group, sites, network if group.monitored else None)
     return Order(configuration, asked, session)
 
 
@@ -86,16 +90,56 @@ def _session(claim: Claim, watch: Watch) -> Session:
     return session
 
 
-def _add(configuration: Any, position: int, group: Group, sites: Mapping[str, str]) -> None:
-    number = len(group.keys)
-    cluster = group.cluster or group.servers[0].partition("-")[0]
-    if cluster not in sites:
+def _network(asked: Sequence[Group], sites: Mapping[str, str]) -> Any:
+    """The KaVLAN that the monitored hosts are put into: of their site, or one that all sites share."""
+    monitored = [group for group in asked if group.monitored]
+    if not monitored:
+        return None
+    where = [_site(group, sites) for group in monitored]
+    for group in monitored:
+        _require_second(group)
+    kind = "kavlan" if len(set(where)) == 1 else "kavlan-global"
+    return en.G5kNetworkConf(id=kavlan.NETWORK, type=kind, roles=[kavlan.NETWORK], site=where[0])
+
+
+def _require_second(group: Group) -> None:
+    """Refuse machines without a second interface before they are booked.
+
+    Raises:
+        TestbedError: they have one only.
+    """
+    doing = f"the interfaces of {group.name} could not be read"
+    free = api.call(doing, g5k_api_utils.get_cluster_interfaces, group.name, lambda nic: not nic["mounted"])
+    if not free:
         raise TestbedError(
-            f"there is no cluster {cluster}",
+            f"the machines of {group.name} have no second interface for the monitoring network",
+            where="Grid'5000",
+            hint="Take monitored hosts from another cluster (https://www.grid5000.fr/w/Hardware tells the number of "
+            "interfaces), or write network: shared under monitoring",
+        )
+
+
+def _site(group: Group, sites: Mapping[str, str]) -> str:
+    """The site of the machines of a group.
+
+    Raises:
+        TestbedError: there is no such cluster.
+    """
+    if group.name not in sites:
+        raise TestbedError(
+            f"there is no cluster {group.name}",
             where="Grid'5000",
             why=f"it has {', '.join(sorted(sites))}",
             hint="Correct cluster or servers in layers_services.yaml",
         )
-    chosen = {"servers": list(group.servers)} if group.servers else {"cluster": cluster}
+    return sites[group.name]
+
+
+def _add(configuration: Any, position: int, group: Group, sites: Mapping[str, str], network: Any) -> None:
+    number = len(group.keys)
+    _site(group, sites)
+    chosen: dict[str, Any] = {"servers": list(group.servers)} if group.servers else {"cluster": group.cluster}
+    if network is not None:
+        chosen["secondary_networks"] = [network]
     doing = f"{group.wanted} could not be asked for"
     api.call(doing, configuration.add_machine, roles=[f"{ROLE}{position}"], nodes=number, min=number, **chosen)

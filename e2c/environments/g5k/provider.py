@@ -9,7 +9,7 @@ from typing import Any
 from e2c.environments import naming
 from e2c.environments.base import Acquisition, Claim, Finding, Progress, Watch
 from e2c.environments.enos import agent
-from e2c.environments.g5k import credentials, dates
+from e2c.environments.g5k import credentials, dates, kavlan
 from e2c.environments.g5k import hosts as nodes
 from e2c.environments.limits import Limits, limits
 from e2c.errors import TestbedError
@@ -81,7 +81,7 @@ class Grid5000Provider:
             limit += bounds.deploy_timeout
         given = self._ask("acquire", _of(claim, hosts), limit, watch)
         try:
-            return Acquisition(hosts=nodes.connect(claim, given, bounds, watch))
+            return Acquisition(hosts=nodes.connect(claim, given, kavlan.families(hosts), bounds, watch))
         except TestbedError as error:
             raise self._over(claim, error) or error from error
 

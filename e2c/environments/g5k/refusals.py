@@ -53,6 +53,9 @@ def translate(error: Exception, doing: str) -> TestbedError:
         )
     if isinstance(error, Grid5000Error):
         return _answered(error, doing)
+    if isinstance(error, (TypeError, AttributeError, LookupError)):  # its client found other fields, or a page
+        why = "its API answers something else than expected, as behind a proxy that asks for a login"
+        return TestbedError(doing, where="Grid'5000", why=why, hint=STATUS_PAGE)
     return TestbedError(doing, where="Grid'5000", why=words(error) or type(error).__name__)
 
 

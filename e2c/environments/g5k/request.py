@@ -19,11 +19,18 @@ class Group(Frozen):
         cluster: take any of this cluster; ``None``: of ``servers``.
         servers: take any of these, full names; all of one cluster.
         keys: service keys of the hosts, in the order of the plan.
+        monitored: they are put into the monitoring network.
     """
 
     cluster: str | None = None
     servers: tuple[str, ...] = ()
     keys: tuple[str, ...]
+    monitored: bool = False
+
+    @property
+    def name(self) -> str:
+        """Name of the cluster."""
+        return self.cluster or self.servers[0].partition("-")[0]
 
     @property
     def wanted(self) -> str:
@@ -38,12 +45,12 @@ def natural(name: str) -> tuple[tuple[int, str], ...]:
 
 
 def groups(hosts: Sequence[PlannedHost]) -> list[Group]:
-    """The planned hosts, those with the same cluster or the same servers together, in the order of the plan.
+    """The planned hosts, those with the same cluster or servers and network together, in the order of the plan.
 
     Raises:
         TestbedError: a host names neither, or servers that cannot be asked for.
     """
-    sorts: dict[tuple[str | None, tuple[str, ...]], list[PlannedHost]] = {}
+    sorts: dict[tuple[str | None, tuple[str, ...], bool], list[PlannedHost]] = {}
     for host in hosts:
         named = host.request.get("servers") or ()
         servers = tuple(sorted({_server(host, name) for name in named}, key=natural))
@@ -54,8 +61,12 @@ def groups(hosts: Sequence[PlannedHost]) -> list[Group]:
                 where=f"layers_services.yaml: {host.service}",
                 hint="Add cluster: gros (or another one) to environment.g5k or to the service",
             )
-        sorts.setdefault((cluster, servers), []).append(host)
-    return [group for (cluster, servers), members in sorts.items() for group in _split(cluster, servers, members)]
+        sorts.setdefault((cluster, servers, bool(host.request.get("monitoring_network"))), []).append(host)
+    return [
+        group.model_copy(update={"monitored": monitored})
+        for (cluster, servers, monitored), members in sorts.items()
+        for group in _split(cluster, servers, members)
+    ]
 
 
 def _server(host: PlannedHost, name: str) -> str:

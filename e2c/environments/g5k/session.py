@@ -19,6 +19,7 @@ SETTLED = frozenset({"waiting", "launching", "running"})
 SHORTEST_S, LONGEST_S = 1.0, 15.0
 LOST_PAUSES_S = (1.0, 3.0, 6.0)
 """When a submission whose answer was lost is looked for, before it is repeated."""
+KAVLANS = "It waits for a free KaVLAN, too, and a site has few: network: shared under monitoring asks for none"
 SILENCE = 4
 """How many time limits of a request the API may be silent for while a job is waited for."""
 
@@ -34,6 +35,7 @@ class Session:
         self.key = credentials.private_key(claim.settings, claim.scenario)
         self.username = credentials.read().username
         self.advance = False  # jobs may have a date of their own, from a search for a common time
+        self.network = False  # the job asks for a KaVLAN, too
         self._told: dict[tuple[str, int], tuple[Any, ...]] = {}
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Session:
@@ -157,7 +159,8 @@ class Session:
         return TestbedError(
             f"job {job.uid} does not run after {self.bounds.start_timeout:g} s: it is {job.state}, {scheduled}",
             where=f"Grid'5000, {job.site}",
-            hint=f"{advice('start_timeout')}, or ask for another cluster or a shorter walltime",
+            hint=f"{advice('start_timeout')}, or ask for another cluster or a shorter walltime"
+            + (f". {KAVLANS}" if self.network else ""),
         )
 
     def require_running(self, waited: Sequence[tuple[str, int]]) -> None:
