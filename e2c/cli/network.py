@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -71,15 +71,24 @@ def network(
 
 
 def _show(scenario: Path, form: Format) -> None:
-    from e2c.emulation.showing import DIFFERS
+    from e2c.errors import RemoteError
     from e2c.experiment import links
 
     shown = links.shown(scenario)
     if form is Format.json:
         render.data_json(shown)
-        return
+    else:
+        _tabulate(shown)
+    if shown["silent"]:
+        why = "; ".join(f"{key}: {reason}" for key, reason in shown["silent"].items())
+        raise RemoteError("not all hosts answer, so what tc says there is not known", why=why)
+
+
+def _tabulate(shown: dict[str, Any]) -> None:
+    from e2c.emulation.showing import AGREES
+
     for row in shown["links"]:
-        row["tc"] += f" ({row['state']})" if row["state"] == DIFFERS else ""
+        row["tc"] = row["tc"] if row["state"] == AGREES else f"{row['tc']} ({row['state']})".lstrip()
     if shown["links"]:
         render.data(render.table(LINKS, [[row[column] for column in LINKS] for row in shown["links"]]))
     else:
@@ -137,7 +146,14 @@ def set_values(
     """
     if not any(scenario_dir.glob("layers_services.y*ml")) and _is_default(context, "scenario_dir"):
         raise typer.BadParameter(f"{scenario_dir} holds no scenario. Give --scenario SCENARIO_DIR")
+    from e2c.config.assignments import read_change
+    from e2c.errors import ScenarioError
     from e2c.experiment import links
+
+    try:
+        read_change(src, dst, values, symmetric=symmetric)
+    except ScenarioError as error:
+        raise typer.BadParameter(f"{error.what}. {error.hint}" if error.hint else error.what) from error
 
     desk: render.Desk = context.obj
     done = links.change(scenario_dir, src, dst, values, symmetric=symmetric, observe=desk)

@@ -9,9 +9,10 @@ from typing import TypeVar
 
 from e2c.emulation import commands
 from e2c.emulation.constraint import Constraint, Direction, percent
+from e2c.emulation.copying import copies, making, removing, with_copies
 from e2c.emulation.difference import Difference, agrees, difference
 from e2c.emulation.readback import Layout, Shape, layout
-from e2c.errors import EmulationError
+from e2c.errors import EmulationError, RemoteError
 from e2c.model.host import Host
 from e2c.remote import shell, traces
 
@@ -19,13 +20,14 @@ T = TypeVar("T")
 Progress = Callable[[str], None]
 Interface = tuple[str, str]
 """A host's key and the name of the interface there."""
+Silent = dict[str, str]
+"""Hosts that do not answer: by key, why."""
 
 _LIMIT_S = 120.0
 _SHOWN = 200  # characters of what one host said
 _NEEDED = "Hosts need `tc` (package iproute2), the rights of root, and netem, htb and u32 in their kernel"
 _FAILED_LINE = re.compile(r"Command failed -:(\d+)")
 _SHAPING = "shaping links"
-_MIXED = "cannot mix duplicating netems"
 
 
 @dataclass(frozen=True)
@@ -63,12 +65,12 @@ def apply(asked: Sequence[Constraint], hosts: Sequence[Host], progress: Progress
         EmulationError: ``tc`` refused, or a host has not what it was given.
         RemoteError: a host does not answer.
     """
-    by_interface = _by_interface(asked)
+    by_interface = _by_interface([*asked, *copies(asked)])
     sources = {key for key, _ in by_interface}
     if asked:
         progress(f"shaping what {len(sources)} of {len(hosts)} hosts send ({len(asked)} constraints)")
     everywhere = {(host.key, interface.device) for host in hosts for interface in host.interfaces}
-    there = _look(everywhere | set(by_interface), hosts, needed=by_interface)
+    there = _look(everywhere | set(by_interface), hosts, needed=_by_interface(asked))
     idle = {key for (key, _), found in there.items() if key not in sources and not found.bare}
     reset([host for host in hosts if host.key in idle])
     changes = _make(asked, {key: found for key, found in there.items() if key[0] not in idle}, hosts, others_stay=False)
@@ -85,35 +87,60 @@ def apply(asked: Sequence[Constraint], hosts: Sequence[Host], progress: Progress
     return made
 
 
-def look(asked: Sequence[Constraint], hosts: Sequence[Host]) -> dict[Interface, Layout]:
+def look(
+    asked: Sequence[Constraint], hosts: Sequence[Host], *, silent: Silent | None = None
+) -> dict[Interface, Layout]:
     """How the interfaces are shaped that constraints concern, for a :func:`change` that is to take no time.
+
+    Args:
+        silent: takes the hosts that do not answer; without it they are an error.
 
     Raises:
         EmulationError: a host cannot tell.
         RemoteError: a host does not answer.
     """
-    by_interface = _by_interface(asked)
-    return _look(list(by_interface), hosts, needed=set(by_interface))
+    return _look(_by_interface([*asked, *copies(asked)]), hosts, needed=_by_interface(asked), silent=silent)
 
 
 def change(
-    asked: Sequence[Constraint], hosts: Sequence[Host], there: Mapping[Interface, Layout] | None = None
+    asked: Sequence[Constraint],
+    hosts: Sequence[Host],
+    there: Mapping[Interface, Layout] | None = None,
+    *,
+    silent: Silent | None = None,
 ) -> Changes:
     """Make these constraints hold, and leave all other links as they are.
 
     Args:
         there: how the interfaces were shaped when they were looked at last, unless that is to be done now.
+        silent: takes the hosts that do not answer, while all others are changed; without it they are an error.
 
     Raises:
         EmulationError: ``tc`` refused, or a host has not what it was given.
         RemoteError: a host does not answer.
     """
-    known = look(asked, hosts) if there is None else there
-    return _summary(_make(asked, known, hosts, others_stay=True), hosts, [], [])
+    known = look(asked, hosts, silent=silent) if there is None else there
+    return _summary(_make(asked, known, hosts, others_stay=True, silent=silent), hosts, [], [])
 
 
-def reset(hosts: Sequence[Host]) -> None:
+def unanswered(silent: Silent, *, others: bool) -> RemoteError:
+    """The error that some hosts were not changed, because they do not answer.
+
+    Args:
+        others: whether others were.
+    """
+    return RemoteError(
+        f"links were not changed on {shell.some(list(silent), ', ')}",
+        why=shell.some([f"{key}: {reason}" for key, reason in silent.items()], "; "),
+        hint="What all others send is changed; give the command again when they answer" if others else None,
+    )
+
+
+def reset(hosts: Sequence[Host], *, silent: Silent | None = None) -> None:
     """Remove all shaping from the hosts' interfaces; a second time changes nothing.
+
+    Args:
+        silent: takes the hosts that do not answer; without it they are an error.
 
     Raises:
         EmulationError: a host's links are still shaped.
@@ -124,25 +151,32 @@ def reset(hosts: Sequence[Host]) -> None:
         for host in hosts
         if host.interfaces
     }
-    told = {
-        host: f"rm -f {' '.join(_record(interface.device) for interface in host.interfaces)}; {commands.REMOVAL}"
-        for host in scripts
-    }
+    told = {}
+    for host in scripts:
+        devices = [interface.device for interface in host.interfaces]
+        records = [_record(one) for device in devices for one in (device, commands.copier(device))]
+        told[host] = f"rm -f {' '.join(records)}; {'; '.join(map(removing, devices))}; {commands.REMOVAL}"
     results = shell.run_each(told, stdin=scripts, timeout_s=_LIMIT_S)
-    _require_answers(results, "removing the shaping of links")
+    results = _answered(results, "removing the shaping of links", silent)
     left = {key: result for key, result in results.items() if result.rc > 1 or "qdisc netem" in result.stdout}
     _refuse({key: _words(result.stdout, "") for key, result in left.items()}, "removing the shaping of links", _NEEDED)
 
 
-def read_back(asked: Sequence[Constraint], hosts: Sequence[Host]) -> dict[tuple[str, str, str], Shape]:
+def read_back(
+    asked: Sequence[Constraint], hosts: Sequence[Host], *, silent: Silent | None = None
+) -> dict[tuple[str, str, str], Shape]:
     """What ``tc`` reports on every shaped interface: by host, device and destination address.
+
+    Args:
+        silent: takes the hosts that do not answer; without it they are an error.
 
     Raises:
         EmulationError: ``tc`` fails.
         RemoteError: a host does not answer.
     """
-    by_interface = _by_interface(asked)
-    return _shapes(_look(by_interface, hosts, needed=set(by_interface), doing="reading the shaping of links back"))
+    by_interface = _by_interface([*asked, *copies(asked)])
+    doing = "reading the shaping of links back"
+    return with_copies(_look(by_interface, hosts, needed=_by_interface(asked), doing=doing, silent=silent))
 
 
 def verify(asked: Sequence[Constraint], found: Mapping[tuple[str, str, str], Shape]) -> None:
@@ -188,30 +222,40 @@ def _by_interface(asked: Sequence[Constraint]) -> dict[Interface, list[Constrain
 
 
 def _make(
-    asked: Sequence[Constraint], there: Mapping[Interface, Layout], hosts: Sequence[Host], *, others_stay: bool
+    asked: Sequence[Constraint],
+    there: Mapping[Interface, Layout],
+    hosts: Sequence[Host],
+    *,
+    others_stay: bool,
+    silent: Silent | None = None,
 ) -> dict[Interface, Difference]:
     """Send what differs, and verify all."""
-    by_interface = _by_interface(asked)
+    by_interface = _by_interface([*asked, *copies(asked)])
     found = {
         (key, device): difference(device, there[key, device], own, others_stay=others_stay)
         for (key, device), own in by_interface.items()
+        if (key, device) in there
     }
     scripts = {interface: made.script for interface, made in found.items() if made.lines}
-    after = _run(scripts, hosts)
-    verify(asked, _shapes({**there, **after}))
-    return {interface: made for interface, made in found.items() if made.lines}
+    after = _run(scripts, hosts, silent)
+    verify([one for one in asked if one.source not in (silent or ())], with_copies({**there, **after}))
+    return {interface: made for interface, made in found.items() if interface in after}
 
 
 def _summary(
     made: Mapping[Interface, Difference], hosts: Sequence[Host], gone: Sequence[Direction], others: Sequence[str]
 ) -> Changes:
     keys = {address: host.key for host in hosts for address in (host.addresses.v4, host.addresses.v6) if address}
-    removed = [*gone, *((key, target) for (key, _), one in made.items() for target in one.removed)]
+    own = {interface: one for interface, one in made.items() if not interface[1].startswith(commands.COPIER)}
+    removed = [*gone, *((key, target) for (key, _), one in own.items() for target in one.removed)]
+    added = _unique((one.source, one.destination) for each in own.values() for one in each.added)
+    # what a copier is told anew is a change of its link
+    told = (one.changed if interface in own else (*one.changed, *one.added) for interface, one in made.items())
     return Changes(
-        added=_unique((one.source, one.destination) for each in made.values() for one in each.added),
-        changed=_unique((one.source, one.destination) for each in made.values() for one in each.changed),
+        added=added,
+        changed=_unique(ends for each in told for one in each if (ends := (one.source, one.destination)) not in added),
         removed=_unique((key, keys.get(target, target)) for key, target in removed),
-        replaced=_unique([*(key for (key, _), one in made.items() if one.anew), *others]),
+        replaced=_unique([*(key for (key, _), one in own.items() if one.anew), *others]),
     )
 
 
@@ -219,27 +263,28 @@ def _unique(found: Iterable[T]) -> tuple[T, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def _shapes(there: Mapping[Interface, Layout]) -> dict[tuple[str, str, str], Shape]:
-    return {
-        (*interface, one.address): found.shapes[one.number]
-        for interface, found in there.items()
-        for one in found.filters
-        if one.number is not None and one.number in found.shapes
-    }
-
-
 def _look(
-    interfaces: Iterable[Interface], hosts: Sequence[Host], *, needed: Collection[Interface], doing: str = _SHAPING
+    interfaces: Iterable[Interface],
+    hosts: Sequence[Host],
+    *,
+    needed: Collection[Interface],
+    doing: str = _SHAPING,
+    silent: Silent | None = None,
 ) -> dict[Interface, Layout]:
     """How interfaces are shaped. Those that are not needed may be on hosts that cannot tell: nothing shapes them."""
     scripts = {(key, device): commands.listing(device) for key, device in interfaces}
-    return _told(scripts, lambda device: f"cat {_record(device)} 2>/dev/null; {commands.BATCH}", hosts, doing, needed)
+
+    def command(device: str) -> str:
+        return f"cat {_record(device)} 2>/dev/null; {commands.BATCH}"
+
+    return _told(scripts, command, hosts, doing, needed, silent)
 
 
-def _run(scripts: Mapping[Interface, str], hosts: Sequence[Host]) -> dict[Interface, Layout]:
+def _run(scripts: Mapping[Interface, str], hosts: Sequence[Host], silent: Silent | None) -> dict[Interface, Layout]:
     """Run scripts, and tell how the interfaces are shaped then."""
     whole = {(key, device): script + commands.listing(device) for (key, device), script in scripts.items()}
-    return _told(whole, _keeping, hosts, _SHAPING, set(scripts))
+    bases = {commands.copier(one.device): one.device for host in hosts for one in host.interfaces}
+    return _told(whole, lambda device: _keeping(device, bases.get(device)), hosts, _SHAPING, set(scripts), silent)
 
 
 def _told(
@@ -248,16 +293,20 @@ def _told(
     hosts: Sequence[Host],
     doing: str,
     needed: Collection[Interface],
+    silent: Silent | None,
 ) -> dict[Interface, Layout]:
     """Run scripts that end with a listing; hosts that have one interface, as most have, are asked all at once."""
     known = {host.key: host for host in hosts}
     found: dict[Interface, Layout] = {}
-    for device in sorted({device for _, device in scripts}):
-        texts = {known[key]: text for (key, other), text in scripts.items() if other == device}
+    # copiers come first: interfaces send copies there
+    for device in sorted({device for _, device in scripts}, key=lambda one: (not one.startswith(commands.COPIER), one)):
+        texts = {
+            known[key]: text for (key, other), text in scripts.items() if other == device and key not in (silent or ())
+        }
         inputs = {host: text.encode() for host, text in texts.items()}
         results = shell.run_each(dict.fromkeys(texts, command(device)), stdin=inputs, timeout_s=_LIMIT_S)
-        _require_answers(results, doing)
-        said = {host.key: _words(results[host.key].stderr, text) for host, text in texts.items()}
+        results = _answered(results, doing, silent)
+        said = {host.key: _words(results[host.key].stderr, text) for host, text in texts.items() if host.key in results}
         wrong = {key for key, result in results.items() if not result.ok}
         _refuse({key: said[key] for key in results if key in wrong and (key, device) in needed}, doing, _NEEDED)
         for key, result in results.items():
@@ -265,13 +314,20 @@ def _told(
     return found
 
 
-def _keeping(device: str) -> str:
-    """Command that runs ``tc`` on what it is given and keeps the record of it; the host can undo it from then on."""
+def _keeping(device: str, base: str | None = None) -> str:
+    """Command that runs ``tc`` on what it is given and keeps the record of it; the host can undo it from then on.
+
+    Args:
+        base: the interface whose copies this one makes, if it does.
+    """
     record = _record(device)
+    first = f"{making(base)} || exit; " if base else ""
     undo = f"rm -f {record}; ! tc qdisc show dev {device} | grep -q '^qdisc htb 1: root' || "
     undo += f"{{ tc qdisc del dev {device} root && echo 'shaping of {device}'; }}"
+    if base:
+        undo += f"; ! ip link show {device} >/dev/null 2>&1 || ip link del {device}"
     return (
-        f"{traces.leave(f'links-{device}', undo)}; rm -f {record}; script=$(cat); "
+        f"{first}{traces.leave(f'links-{device}', undo)}; rm -f {record}; script=$(cat); "
         f"printf '%s\\n' \"$script\" | {commands.BATCH} || exit; "
         f"printf '%s\\n' \"$script\" | sed -n '/^{commands.RECORD}/p' >{record} && cat {record}"
     )
@@ -282,13 +338,17 @@ def _record(device: str) -> str:
     return f"{traces.HOME}/links-{device}"
 
 
-def _require_answers(results: Mapping[str, shell.Result], doing: str) -> None:
-    shell.require({k: r for k, r in results.items() if r.rc in (shell.SSH_FAILED, shell.TIMED_OUT)}, doing)
+def _answered(results: Mapping[str, shell.Result], doing: str, silent: Silent | None) -> dict[str, shell.Result]:
+    """What hosts answered; those that did not are an error, or told to whoever asked."""
+    missing = {key: result for key, result in results.items() if result.rc in (shell.SSH_FAILED, shell.TIMED_OUT)}
+    if silent is None:
+        shell.require(missing, doing)
+    else:
+        silent |= {key: shell.explain(result) for key, result in missing.items()}
+    return {key: result for key, result in results.items() if key not in missing}
 
 
 def _refuse(said: Mapping[str, str], doing: str, hint: str) -> None:
-    if any(_MIXED in words for words in said.values()):
-        hint = "Newer kernels duplicate packets only on hosts with no other shaped link: leave the others away there"
     if said:
         raise EmulationError(
             f"{doing} failed",

@@ -9,6 +9,10 @@ and a u32 filter per address that leads there; filters for traffic that is exemp
 
 Both addresses of a destination lead to one class: IPv4 and IPv6 share the rate, as they share a cable.
 
+Newer kernels have no netem that duplicates beside another one on the same interface, so duplicates come from elsewhere
+(:mod:`e2c.emulation.copying`): a filter in front sends a copy of each packet to an interface of its own, which lets
+through as many as are asked for, and these come back marked, take the class of their destination, and are not copied.
+
 The listing of ``tc`` rounds times to three digits and does not tell the distribution of a jitter. So each script ends
 with a record of what it asked for, which is kept on the host, and the number of a netem tells its distribution.
 """
@@ -16,6 +20,7 @@ with a record of what it asked for, which is kept on the host, and the number of
 from __future__ import annotations
 
 import math
+import zlib
 from collections.abc import Iterable, Mapping
 
 from e2c.emulation.constraint import Constraint, Exemption, percent
@@ -33,8 +38,13 @@ DISTRIBUTIONS = (None, "normal", "pareto", "paretonormal")
 RANGE = 0x4000
 FIRST_LEAF = 0x10  # hexadecimal 10:, so that no leaf is taken for the root, 1:
 EXEMPT_PREFS = {"ip": 1, "ipv6": 2}
-PREFS = {"ip": 3, "ipv6": 4}
+COPY_PREFS = {"ip": 3, "ipv6": 4}
+PREFS = {"ip": 5, "ipv6": 6}
 """Order in which filters are asked; the kernel keeps one per protocol."""
+MARK = 0x40000000
+"""The bit of a packet's mark that tells a copy; it stays on the host."""
+COPIER = "dup-"
+"""What the names of interfaces that make duplicates begin with."""
 NEIGHBOURS = (0x87, 0x88)
 """Types of ICMPv6 by which neighbours find each other: who has an address, and who answers."""
 
@@ -44,6 +54,7 @@ _PACKET_BITS = 2000
 _BUSY_KBIT = 10_000_000
 _TAIL = 4  # no table of tc reaches further than four times the jitter
 _MOST_PACKETS = 0x7FFFFFFF
+_LONGEST_NAME = 15  # of an interface, and the other end of a copier has a letter more
 
 
 def layout(device: str, asked: Iterable[Constraint]) -> list[str]:
@@ -66,8 +77,11 @@ def text(lines: Iterable[str], words: Mapping[int, tuple[str, str]]) -> str:
 
 
 def removal(devices: Iterable[str]) -> str:
-    """Commands that remove all shaping from interfaces and list what is left; where none is, the first fails."""
-    return "".join(f"qdisc del dev {device} root\nqdisc show dev {device}\n" for device in devices)
+    """Commands that remove all shaping from interfaces and list what is left; where none is, they fail."""
+    return "".join(
+        f"qdisc del dev {device} root\nqdisc show dev {device}\nqdisc del dev {copier(device)} root\n"
+        for device in devices
+    )
 
 
 def listing(device: str) -> str:
@@ -102,7 +116,6 @@ def netem_words(constraint: Constraint, *, whole: bool = False) -> str:
     """
     shares = {
         "loss": constraint.lost_percent,
-        "duplicate": constraint.duplicate_percent or 0,
         "reorder": constraint.reorder_percent or 0,
         "corrupt": constraint.corrupt_percent or 0,
     }
@@ -127,6 +140,7 @@ def addition(device: str, number: int, constraint: Constraint) -> list[str]:
         f"class add dev {device} parent 1: classid {flow} htb {class_words(constraint)}",
         f"qdisc add dev {device} parent {flow} handle {leaf(number, constraint):x}: netem {netem_words(constraint)}",
         *(exemption(device, target, one) for target in constraint.targets for one in constraint.exempt),
+        *(copy(device, target) for target in constraint.targets if constraint.duplicate_percent),
         *(_filter(device, target, PREFS, f"match {_family(target)[1]} dst", flow) for target in constraint.targets),
     ]
 
@@ -137,6 +151,19 @@ def exemption(device: str, target: str, exempt: Exemption) -> str:
     port = "dport" if exempt.end == "dst" else "sport"
     what = f"match {family} protocol 6 0xff match {family} {port} {exempt.port} 0xffff match {family} dst"
     return _filter(device, target, EXEMPT_PREFS, what, "1:0")
+
+
+def copy(device: str, target: str) -> str:
+    """Command that sends a copy of what goes to an address to the interface for copies, but not of what is one."""
+    what = f"match mark 0 {MARK:#x} match {_family(target)[1]} dst"
+    command = _filter(device, target, COPY_PREFS, what, "1:0")
+    return f"{command} action mirred egress mirror dev {copier(device)} continue"
+
+
+def copier(device: str) -> str:
+    """The interface on the same host that makes the duplicates of what an interface sends."""
+    name = f"{COPIER}{device}"
+    return name if len(name) < _LONGEST_NAME else f"{COPIER}{zlib.crc32(device.encode()):08x}"
 
 
 def _neighbours(device: str, kind: int) -> str:

@@ -167,6 +167,12 @@ def changed(
     return tuple(constraint for made in after.values() for constraint in made)
 
 
+def concerned(asked: Iterable[Constraint], change: PlannedChange) -> tuple[Constraint, ...]:
+    """Those of the constraints that a change names."""
+    named = {direction for _, direction in _directions(change)}
+    return tuple(one for one in asked if (one.source, one.destination) in named)
+
+
 def _directions(link: PlannedLink | PlannedChange) -> Iterator[tuple[Way, Direction]]:
     """Every pair that a link names, once, with the way that it goes."""
     both = link.symmetric or (isinstance(link, PlannedLink) and link.back is not None)

@@ -63,12 +63,13 @@ def difference(device: str, there: Layout, asked: Sequence[Constraint], *, other
         if number not in places and not (others_stay and targets and targets.isdisjoint(named)):
             taken.remove(number)
             _remove(made, device, there, number)
+    _stop_copying(made, device, there, asked)
     free = (number for number in count(1) if number not in taken)
     wanted = list(zip(asked, places, strict=True))
     for constraint, place in wanted:
         if place is not None:
             _change(made, device, there, place, constraint)
-    for constraint, place in wanted:  # last, for a kernel may refuse another beside one that was not yet changed
+    for constraint, place in wanted:
         if place is None:
             number = next(free)
             made.lines.extend(commands.addition(device, number, constraint))
@@ -114,10 +115,27 @@ def _remove(made: Difference, device: str, there: Layout, number: int) -> None:
     made.removed.extend(sorted(gone))
 
 
+def _stop_copying(made: Difference, device: str, there: Layout, asked: Sequence[Constraint]) -> None:
+    """Filters that send copies, of links that are asked for and duplicate nothing (any more)."""
+    single = {target: one for one in asked for target in one.targets if not one.duplicate_percent}
+    kept = {target for one in asked for target in one.targets} - single.keys()
+    gone = [
+        one
+        for one in there.filters
+        if one.copier is not None
+        and one.address not in made.removed
+        and (one.address in single or (one.address in kept and one.copier != commands.copier(device)))
+    ]
+    made.lines.extend(_removal(device, one) for one in gone)
+    addresses = {one.address for one in gone}
+    made.changed.extend(one for one in asked if not addresses.isdisjoint(one.targets))
+
+
 def _change(made: Difference, device: str, there: Layout, number: int, constraint: Constraint) -> None:
     asked, told = words(constraint), there.record.get(number)
+    shape = there.shapes[number].duplicating(constraint.duplicate_percent or 0)  # which is not up to this netem
     lines: list[str] = []
-    if told != asked or not agrees(constraint, there.shapes[number]):
+    if told != asked or not agrees(constraint, shape):
         lines.append(f"class change dev {device} parent 1: classid 1:{number:x} htb {asked[0]}")
         lines += _netem(device, number, constraint, there)
     for target in constraint.targets:
@@ -125,6 +143,8 @@ def _change(made: Difference, device: str, there: Layout, number: int, constrain
         lines += [_removal(device, one) for traffic, one in exempt.items() if traffic not in constraint.exempt]
         missing: list[Exemption] = [traffic for traffic in constraint.exempt if traffic not in exempt]
         lines += [commands.exemption(device, target, traffic) for traffic in missing]
+        if constraint.duplicate_percent and there.copied.get(target) != commands.copier(device):
+            lines.append(commands.copy(device, target))
     if lines:
         made.lines.extend(lines)
         made.changed.append(constraint)
@@ -132,24 +152,14 @@ def _change(made: Difference, device: str, there: Layout, number: int, constrain
 
 
 def _netem(device: str, number: int, constraint: Constraint, there: Layout) -> list[str]:
-    """A netem does not forget its table, so another distribution takes another netem.
-
-    Newer kernels refuse one that duplicates packets beside another, be it for the moment in which they change places.
-    """
+    """A netem does not forget its table, so another distribution takes another netem."""
 
     def command(verb: str, leaf: int, words: str) -> str:
         return f"qdisc {verb} dev {device} parent 1:{number:x} handle {leaf:x}: netem {words}"
 
     before, after = there.leaves[number], commands.leaf(number, constraint)
     words = commands.netem_words(constraint, whole=True)
-    if before == after:
-        return [command("change", after, words)]
-    single = constraint.model_copy(update={"duplicate_percent": None})
-    lines = [command("replace", after, commands.netem_words(single, whole=True))]
-    if there.shapes[number].duplicate_percent:
-        plain = single.model_copy(update={"distribution": None})
-        lines.insert(0, command("change", before, commands.netem_words(plain, whole=True)))
-    return [*lines, command("change", after, words)] if constraint.duplicate_percent else lines
+    return [command("change" if before == after else "replace", after, words)]
 
 
 def _removal(device: str, one: Filter) -> str:

@@ -29,14 +29,14 @@ class Expectation:
         delay_ms: the delays of both directions.
         quartiles_ms: quartiles of round trips, where they vary; empty where all take ``delay_ms``.
         loss: least and most probability that a probe gets no answer; they differ where packets are corrupted.
-        repeated: probability that a probe gets more than one answer.
+        repeated: least and most probability that a probe gets more than one answer.
     """
 
     down: bool
     delay_ms: float
     quartiles_ms: tuple[float, ...]
     loss: tuple[float, float]
-    repeated: bool
+    repeated: tuple[float, float] = (0.0, 0.0)
 
     @property
     def rtt_ms(self) -> float:
@@ -58,7 +58,7 @@ def expect(there: LinkValues | None, back: LinkValues | None) -> Expectation:
         delay_ms=sum(way.delay_ms or 0 for way in ways),
         quartiles_ms=_quartiles(_delays(there), _delays(back)) if varying else (),
         loss=(_unanswered(there, back, _SURELY_LOST), _unanswered(there, back, 1)),
-        repeated=any(way.duplicate_percent for way in ways),
+        repeated=(_repeated(there, back, 1), _repeated(there, back, _SURELY_LOST)),
     )
 
 
@@ -96,21 +96,22 @@ def _unanswered(there: LinkValues | None, back: LinkValues | None, noticed: floa
     return sum(share * no_answer**number for number, share in enumerate(_copies(there, noticed)))
 
 
-def _copies(way: LinkValues | None, noticed: float) -> tuple[float, float, float]:
-    """Probabilities that none, one or two copies of a packet arrive intact.
+def _repeated(there: LinkValues | None, back: LinkValues | None, noticed: float) -> float:
+    """Probability that more than one answer comes."""
+    _, one, two = _copies(there, noticed)
+    no_answer, single, double = _copies(back, noticed)
+    return one * double + two * (1 - no_answer**2 - 2 * no_answer * single)
 
-    netem draws for duplication and for loss of the same packet: what is to be duplicated and lost passes once. The
-    second copy may be lost again.
-    """
+
+def _copies(way: LinkValues | None, noticed: float) -> tuple[float, float, float]:
+    """Probabilities that none, one or two copies of a packet arrive intact: each may be lost and damaged by itself."""
     if way is None:
         return 0.0, 1.0, 0.0
     if way.down:
         return 1.0, 0.0, 0.0
     lost, doubled = (way.loss_percent or 0) / 100, (way.duplicate_percent or 0) / 100
-    intact = 1 - noticed * (way.corrupt_percent or 0) / 100
-    single = (1 - doubled) * (1 - lost) + doubled * lost
-    double = doubled * (1 - lost)
-    second = (1 - lost) * intact
-    none = (1 - doubled) * lost + single * (1 - intact) + double * (1 - intact) * (1 - second)
-    one = single * intact + double * (intact * (1 - second) + (1 - intact) * second)
-    return none, one, double * intact * second
+    arrives = (1 - lost) * (1 - noticed * (way.corrupt_percent or 0) / 100)
+    one = (1 - doubled) * arrives + doubled * 2 * arrives * (1 - arrives)
+    two = doubled * arrives**2
+    none = (1 - doubled) * (1 - arrives) + doubled * (1 - arrives) ** 2
+    return none, one, two

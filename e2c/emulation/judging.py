@@ -25,6 +25,7 @@ class Verdict:
 
     Attributes:
         rtt, loss: ``ok``, ``not met``, ``not asked`` of a link that is down; loss also ``not judged: too few probes``.
+        duplicates: of probes that are answered more than once, as loss; ``not asked`` where nothing is duplicated.
         whole: ``ok``, ``not met``, or ``no way`` where no packet gets from one testbed to another in this family; of
             unshaped pairs ``over 1 ms``.
         bounds: the 99 % interval of the probability of loss.
@@ -32,6 +33,7 @@ class Verdict:
 
     rtt: str
     loss: str
+    duplicates: str
     whole: str
     bounds: tuple[float, float]
 
@@ -42,23 +44,24 @@ def judge(pair: Pair, found: Mapping[str, RoundTrips]) -> dict[str, Verdict]:
     The quickest round trip must be the sum of both directions' delays, within 2 ms or 3 %, whichever is more, and what
     a rate limit adds to a probe. Where jitter or reordering vary it, the quartiles asked must lie in the 99 % intervals
     of those measured, within the same tolerance. The loss asked must lie in the 99 % interval of each family, and of
-    both together; those who ask for none may lose what networks lose by themselves. Where a link is down, nothing may
-    be answered.
+    both together; those who ask for none may lose what networks lose by themselves. Where packets are duplicated, so
+    must the share of probes that are answered more than once. Where a link is down, nothing may be answered.
     """
     reached = pair.reached(found)
-    losses = _losses(pair, {address: found.get(address, RoundTrips()) for address in reached})
+    trips_of = {address: found.get(address, RoundTrips()) for address in reached}
+    losses, duplicates = _losses(pair, trips_of), _duplicates(pair, trips_of)
     verdicts = {}
     for address in pair.addresses.values():
         trips = found.get(address, RoundTrips())
         bounds = binomial.interval(trips.lost, trips.sent)
         if address not in reached:
-            verdicts[address] = Verdict(NOT_ASKED, NOT_ASKED, NO_WAY, bounds)
+            verdicts[address] = Verdict(NOT_ASKED, NOT_ASKED, NOT_ASKED, NO_WAY, bounds)
         elif not pair.shaped:
             quick = trips.best_ms is not None and trips.best_ms <= UNSHAPED_MS
-            verdicts[address] = Verdict(NOT_ASKED, NOT_ASKED, OK if quick else SLOW, bounds)
+            verdicts[address] = Verdict(NOT_ASKED, NOT_ASKED, NOT_ASKED, OK if quick else SLOW, bounds)
         else:
-            rtt, loss = _round_trip(pair, trips), losses[address]
-            verdicts[address] = Verdict(rtt, loss, NOT_MET if NOT_MET in (rtt, loss) else OK, bounds)
+            found_of = _round_trip(pair, trips), losses[address], duplicates[address]
+            verdicts[address] = Verdict(*found_of, NOT_MET if NOT_MET in found_of else OK, bounds)
     return verdicts
 
 
@@ -79,20 +82,36 @@ def _round_trip(pair: Pair, trips: RoundTrips) -> str:
 
 
 def _losses(pair: Pair, found: Mapping[str, RoundTrips]) -> dict[str, str]:
-    """By address. Both families are lost by the same netem, so it takes only both together to be enough to judge."""
+    """By address."""
     if not pair.expected.answered:
         return {address: OK if trips.lost == trips.sent else NOT_MET for address, trips in found.items()}
-    verdicts = {address: OK if _as_asked(pair, trips.lost, trips.sent) else NOT_MET for address, trips in found.items()}
+    least, most = pair.expected.loss
+    counts = {address: (trips.lost, trips.sent) for address, trips in found.items()}
+    return _shares(counts, least, max(most, BACKGROUND_LOSS))
+
+
+def _duplicates(pair: Pair, found: Mapping[str, RoundTrips]) -> dict[str, str]:
+    """By address."""
+    least, most = pair.expected.repeated
+    if not pair.expected.answered or not most:
+        return dict.fromkeys(found, NOT_ASKED)
+    return _shares({address: (trips.repeated, trips.sent) for address, trips in found.items()}, least, most)
+
+
+def _shares(counts: Mapping[str, tuple[int, int]], least: float, most: float) -> dict[str, str]:
+    """By address, of how many of how many probes something is true that is asked of a share.
+
+    Both families pass the same netem, so it takes only both together to be enough to judge.
+    """
+
+    def verdict(number: int, sent: int) -> str:
+        low, high = binomial.interval(number, sent)
+        return OK if high >= least and low <= most else NOT_MET
+
+    verdicts = {address: verdict(*count) for address, count in counts.items()}
     if NOT_MET in verdicts.values():
         return verdicts
-    lost, sent = sum(trips.lost for trips in found.values()), sum(trips.sent for trips in found.values())
-    if not _as_asked(pair, lost, sent):
+    number, sent = (sum(each) for each in zip(*counts.values(), strict=True)) if counts else (0, 0)
+    if verdict(number, sent) == NOT_MET:
         return dict.fromkeys(verdicts, NOT_MET)
-    least = pair.expected.loss[0]
     return dict.fromkeys(verdicts, TOO_FEW if least > 0 and sent < binomial.fewest(least) else OK)
-
-
-def _as_asked(pair: Pair, lost: int, sent: int) -> bool:
-    least, most = pair.expected.loss
-    low, high = binomial.interval(lost, sent)
-    return high >= least and low <= max(most, BACKGROUND_LOSS)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from e2c.emulation import apply, writing
 from e2c.emulation.constraint import Constraint
-from e2c.emulation.judging import NO_WAY, NOT_MET, SLOW, judge
+from e2c.emulation.judging import NO_WAY, NOT_MET, OK, SLOW, judge
 from e2c.emulation.pairs import Pair, by_rule, unshaped
-from e2c.emulation.probing import Answer, affordable, duration_s, probe_patiently
+from e2c.emulation.probing import Answer, affordable, duration_s, patience_s, probe_patiently
 from e2c.emulation.rate import Flow, measure_rates
 from e2c.emulation.rate import flows as wanted_flows
 from e2c.emulation.rows import Measured, Row, Told, pair_rows, rule_row
@@ -58,15 +58,15 @@ def measure(
     faults = _faults(asked, told)
     rules, others = by_rule(asked, hosts), unshaped(asked, hosts)
     pairs = [pair for found in rules.values() for pair in found]
-    seconds = duration_s(affordable([*pairs, *others]))
-    progress(f"measuring {len(pairs)} pairs of hosts, for about {seconds:.0f} s")
+    seconds = duration_s(affordable([*pairs, *others])) + patience_s(pairs)
+    progress(f"measuring {len(pairs)} {'pair' if len(pairs) == 1 else 'pairs'} of hosts, for about {seconds:.0f} s")
 
     def doubtful(pair: Pair, answer: Answer) -> bool:
         """Something is not met, and tc does not say why."""
         verdicts = judge(pair, answer.found).values()
         return not pair.directions & faults.keys() and any(one.whole in (NOT_MET, SLOW) for one in verdicts)
 
-    answers = probe_patiently([*pairs, *others], doubtful)
+    answers = probe_patiently([*pairs, *others], doubtful, progress=progress)
     flows: dict[tuple[Constraint, ...], list[Flow]] = {
         constraints: wanted_flows(found, constraints[0].rule, lambda pair: _families(pair, answers)) if rate else []
         for constraints, found in rules.items()
@@ -121,9 +121,10 @@ def _tell(rows: Sequence[Row], others: Sequence[Row], progress: Progress) -> Non
 
 
 def _unjudged(row: Row) -> str:
-    verdict = str(row["loss_verdict"] if "loss_verdict" in row else row["verdict"])
-    kind = "loss" if "loss_verdict" in row else "rate"
-    return f"{kind} {verdict}" if verdict.startswith("not judged") else ""
+    kinds = {"loss": row.get("loss_verdict"), "duplicates": row.get("duplicates_verdict")}
+    if "loss_verdict" not in row:
+        kinds = {"rate": row["verdict"]}
+    return ", ".join(f"{kind} {verdict}" for kind, verdict in kinds.items() if str(verdict).startswith("not judged"))
 
 
 def _judge(rows: Sequence[Row], folder: Path, progress: Progress, verify: bool) -> None:
@@ -164,6 +165,12 @@ def _why(pair: Row) -> str:
         return f"{asked}, so quartiles of round trips of {wished} ms; measured {found} ms"
     if pair["rtt_verdict"] == NOT_MET:
         return f"{asked}, so a round trip of {pair['expected_rtt_ms']:g} ms; measured {got:g} ms"
+    if pair["loss_verdict"] == OK and pair.get("duplicates_verdict") == NOT_MET:
+        low, high = pair["duplicates_bounds_percent"]
+        return (
+            f"{asked}, so {pair['expected_duplicates_percent']:g} % of probes answered twice; measured "
+            f"{pair['measured_duplicates_percent']:g} % of {pair['probes']} (99 % interval {low:g} to {high:g} %)"
+        )
     low, high = pair["loss_bounds_percent"]
     return (
         f"{asked}, so {pair['expected_loss_percent']:g} % of round trips lost; measured "

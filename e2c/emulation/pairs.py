@@ -6,7 +6,7 @@ import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from e2c.emulation.constraint import Constraint
+from e2c.emulation.constraint import Constraint, Direction
 from e2c.emulation.expectation import Expectation, expect
 from e2c.emulation.probe import FRAME_BITS, RoundTrips
 from e2c.model.host import Host
@@ -15,8 +15,6 @@ PAIRS_PER_RULE = 3
 UNSHAPED_PAIRS = 3
 TOLERANCE_MS = 2.0
 TOLERANCE_SHARE = 0.03
-
-Direction = tuple[str, str]
 
 
 @dataclass(frozen=True)

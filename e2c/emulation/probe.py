@@ -14,6 +14,9 @@ FRAME_BITS = 8 * (PAYLOAD_BYTES + 8 + 40 + 14)
 WARM_UP = 2
 """Probes that come first, may wait for address resolution or be lost meanwhile, and do not count."""
 
+_FPING_FORGETS_MS = 10_000
+"""After which fping does not know its own probes any more (its seqmap.c), whatever timeout it was given."""
+
 NO_PROGRAM = 127
 """Exit code of the command where there is neither fping nor ping."""
 
@@ -25,13 +28,13 @@ class Volley:
     Attributes:
         addresses: where to.
         count: how many of them count, for each address.
-        period_ms: time between two probes to the same address.
+        period_ms: time between two probes to the same address, in steps of a tenth.
         timeout_ms: time after which an answer counts as lost.
     """
 
     addresses: tuple[str, ...]
     count: int
-    period_ms: int
+    period_ms: float
     timeout_ms: int
 
 
@@ -41,11 +44,11 @@ class RoundTrips:
 
     Attributes:
         answers_ms: for each probe, in order, its round trip in milliseconds; ``None`` for those that were not answered.
-        duplicates: answers beyond the first to the same probe.
+        repeated: number of probes that were answered more than once.
     """
 
     answers_ms: tuple[float | None, ...] = ()
-    duplicates: int = 0
+    repeated: int = 0
 
     @property
     def sent(self) -> int:
@@ -90,16 +93,26 @@ class RoundTrips:
 
 def command(volleys: Sequence[Volley]) -> str:
     """Command that sends volleys, all at once, and then prints as fping does."""
-    pings = "\n".join(f"  {_ping(volley, address)}" for volley in volleys for address in volley.addresses)
+    quick = [volley for volley in volleys if volley.timeout_ms <= _FPING_FORGETS_MS]
+    slow = [volley for volley in volleys if volley not in quick]
     return f"""\
 command -v fping >/dev/null || command -v ping >/dev/null || exit {NO_PROGRAM}
 folder=$(mktemp -d) || exit
 trap 'rm -rf "$folder"' EXIT
-if command -v fping >/dev/null; then
-{chr(10).join(f"  {_fping(volley, place)}" for place, volley in enumerate(volleys))}
-else
 {_AS_FPING}
-{pings}
+if command -v fping >/dev/null; then
+  :
+{_fpings(quick)}
+else
+  :
+{_pings(quick)}
+fi
+if command -v ping >/dev/null; then
+  :
+{_pings(slow)}
+else
+  :
+{_fpings(slow)}
 fi
 wait
 cat "$folder"/*"""
@@ -108,18 +121,29 @@ cat "$folder"/*"""
 def parse(text: str) -> dict[str, RoundTrips]:
     """Results per address from fping's output: ``address : 0.1 - 0.2 ...``, a dash for each lost probe."""
     answers: dict[str, tuple[float | None, ...]] = {}
-    duplicates: dict[str, int] = {}
+    repeated: dict[str, set[str]] = {}
     for line in text.splitlines():
         if matched := re.fullmatch(r"(\S+)\s+: ((?:(?:[\d.]+|-)(?: |$))+)", line.strip()):
             words = matched[2].split()[WARM_UP:]
             answers[matched[1]] = tuple(None if word == "-" else float(word) for word in words)
         elif (matched := re.match(r"(\S+)\s+: duplicate for \[(\d+)\]", line)) and int(matched[2]) >= WARM_UP:
-            duplicates[matched[1]] = duplicates.get(matched[1], 0) + 1
-    return {address: RoundTrips(found, duplicates.get(address, 0)) for address, found in answers.items()}
+            repeated.setdefault(matched[1], set()).add(matched[2])
+    return {address: RoundTrips(found, len(repeated.get(address, ()))) for address, found in answers.items()}
 
 
-def _fping(volley: Volley, place: int) -> str:
-    options = f"-C {volley.count + WARM_UP} -p {volley.period_ms} -i 1 -t {volley.timeout_ms} -b {PAYLOAD_BYTES}"
+def _fpings(volleys: Sequence[Volley]) -> str:
+    return "\n".join(f"  {_fping(volley, volley.addresses[0])}" for volley in volleys)
+
+
+def _pings(volleys: Sequence[Volley]) -> str:
+    return "\n".join(f"  {_ping(volley, address)}" for volley in volleys for address in volley.addresses)
+
+
+def _fping(volley: Volley, place: str) -> str:
+    # fping counts the least time between two probes from when it woke up, which is late: it must not wait for that
+    apart_ms = min(1.0, volley.period_ms / len(volley.addresses) / 10)
+    options = f"-C {volley.count + WARM_UP} -p {volley.period_ms:g} -i {apart_ms:.2g} -t {volley.timeout_ms}"
+    options += f" -b {PAYLOAD_BYTES}"
     return f'fping -q {options} {" ".join(volley.addresses)} >"$folder/{place}" 2>&1 &'
 
 
@@ -129,7 +153,7 @@ def _ping(volley: Volley, address: str) -> str:
 
 
 _AS_FPING = f"""\
-  measure() {{ # address, count, period, timeout
+measure() {{ # address, count, period, timeout
     case $1 in *:*) family=-6;; *) family=-4;; esac
     ping $family -n -c $2 -i $3 -W $4 -s {PAYLOAD_BYTES} $1 2>/dev/null |
       sed -n 's/.*seq=\\([0-9]*\\).* time[=<]\\([0-9.]*\\).*/\\1 \\2/p' |
@@ -143,4 +167,4 @@ _AS_FPING = f"""\
           for (i = from; i < from + count; i++) printf " %s", i in times ? times[i] : "-"
           print ""
         }}' >"$folder/$1"
-  }}"""
+}}"""

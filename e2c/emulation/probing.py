@@ -25,8 +25,8 @@ FEW = 12
 SAMPLE = 200
 """Probes that show how delays vary, and what is duplicated."""
 
-_JUDGEMENTS = 9  # of a pair: three quartiles and a loss in each family, and a loss in both
-_EXPECTED_LOSSES, _WISHED_LOSSES, _CHEAP = 10, 25, 500
+_JUDGEMENTS = 12  # of a pair: three quartiles, loss and duplicates in each family, and these two in both
+_BETTER = ((10, 1000), (25, 500))  # expected losses, as long as that takes no more probes than this
 _THOROUGH = 4
 _BY_HAND = "Try fping by hand there; it needs the rights of root"
 _SHORTEST_S, _LONGEST_S = 0.6, 30.0
@@ -46,7 +46,7 @@ class Answer:
 
     found: Mapping[str, RoundTrips]
     raw: str
-    period_ms: int
+    period_ms: float
 
 
 def probe_patiently(
@@ -54,11 +54,12 @@ def probe_patiently(
     doubtful: Callable[[Pair, Answer], bool],
     *,
     limit_s: float = LOSS_LIMIT_S,
+    progress: Callable[[str], None] | None = None,
 ) -> dict[Pair, Answer]:
     """Probe all pairs, and those in doubt again with fresh probes, until none is or they were looked at often enough.
 
-    Only the last look counts, and all but the first are closer. See :func:`e2c.emulation.binomial.looks` for how often
-    is enough.
+    Only the last look counts, and all but the first are closer; ``progress`` is told of these. See
+    :func:`e2c.emulation.binomial.looks` for how often is enough.
 
     Raises:
         EmulationError: a host cannot send probes.
@@ -69,6 +70,9 @@ def probe_patiently(
     left = list(dict.fromkeys(pairs))
     for look in range(binomial.looks(_JUDGEMENTS * len(left))):
         counts = affordable(left, limit_s, thorough=look > 0)
+        if look and progress:
+            again = f"{len(left)} pair{'' if len(left) == 1 else 's'} of hosts"
+            progress(f"measuring {again} again, for about {duration_s(counts, look) + patience_s(left):.0f} s")
         answers.update(_look(left, counts, duration_s(counts, look)))
         left = [pair for pair in left if doubtful(pair, answers[pair])]
         if not left:
@@ -79,19 +83,21 @@ def probe_patiently(
 def wanted(pair: Pair) -> int:
     """How many probes to each address show what is asked of a pair.
 
-    At least ten expected losses, over both families together, since they share what shapes them: twice as many as it
-    takes to tell that nothing is lost at all. Twenty-five, for a narrower interval, where that takes few probes.
+    As many as it takes to tell that nothing is lost at all, over both families together, since they share what shapes
+    them: :func:`e2c.emulation.binomial.fewest`. Where that is cheap, as lose ten on average, or twenty-five, for a
+    narrower interval. The same of probes that are answered twice.
     """
     expected = pair.expected
-    least, most = expected.loss
     needed = [FEW]
-    if expected.quartiles_ms or expected.repeated or most > least:
+    if expected.quartiles_ms or expected.repeated[1] or expected.loss[1] > expected.loss[0]:
         needed.append(SAMPLE)
-    if expected.answered and most > 0:
-        share = least or most
-        needed.append(math.ceil(_EXPECTED_LOSSES / share / len(pair.addresses)))
-        needed.append(min(_CHEAP, math.ceil(_WISHED_LOSSES / share / len(pair.addresses))))
-        needed.append(math.ceil(FEW / (1 - least)))
+    for low, high in (expected.loss, expected.repeated) if expected.answered else ():
+        if high > 0:
+            share = low or high
+            needed.append(math.ceil(binomial.fewest(share) / len(pair.addresses)))
+            needed += [min(most, math.ceil(losses / share / len(pair.addresses))) for losses, most in _BETTER]
+    if expected.answered:
+        needed.append(math.ceil(FEW / (1 - expected.loss[0])))
     return max(needed)
 
 
@@ -135,12 +141,22 @@ def duration_s(counts: Mapping[Pair, int], look: int = 0) -> float:
     return max(_SHORTEST_S * (1 << look), total / PROBES_PER_S, min(_LONGEST_S, slowest))
 
 
+def patience_s(pairs: Sequence[Pair]) -> float:
+    """How long the last answer may take once all probes are sent: where it may be missing, until it counts as lost."""
+
+    def wait_ms(pair: Pair) -> float:
+        surely = pair.expected.answered and not pair.expected.loss[1]
+        return pair.expected.rtt_ms if surely else _timeout_ms(pair)
+
+    return max(map(wait_ms, pairs), default=0.0) / 1000
+
+
 def _look(pairs: Sequence[Pair], counts: Mapping[Pair, int], whole_s: float) -> dict[Pair, Answer]:
     by_source: dict[Host, list[Pair]] = {}
     for pair in pairs:
         by_source.setdefault(pair.source, []).append(pair)
     commands: dict[Host, str] = {}
-    periods: dict[Pair, int] = {}
+    periods: dict[Pair, float] = {}
     longest_s = 0.0
     for source, own in by_source.items():
         found_volleys = volleys(own, counts, whole_s)
@@ -177,7 +193,8 @@ def volleys(pairs: Sequence[Pair], counts: Mapping[Pair, int], whole_s: float) -
             tuple(dict.fromkeys(pair.addresses[family] for pair in alike if family in pair.addresses))
             for family in ("v4", "v6")
         ]
-        period_ms = max(1, *map(len, by_family), math.ceil(round(1000 * whole_s / (count + probe.WARM_UP), 6)))
+        spread_ms = math.ceil(round(10_000 * whole_s / (count + probe.WARM_UP), 6)) / 10
+        period_ms = max(1.0, *map(float, map(len, by_family)), spread_ms)
         timeout_ms = max(_timeout_ms(pair) for pair in alike)
         found += [(alike, Volley(own, count, period_ms, timeout_ms)) for own in by_family if own]
     return found

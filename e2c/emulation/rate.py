@@ -71,10 +71,10 @@ class Flow:
 
     @property
     def protocol(self) -> str:
-        """TCP, but UDP where TCP would slow down by itself: links that lose, or change the order of packets."""
+        """TCP, but UDP where TCP would slow down by itself: links that lose, double, or change the order of packets."""
         way = self.constraint
-        troubled = way.loss_percent or way.corrupt_percent or way.reorder_percent or way.jitter_ms or way.limit_packets
-        return "udp" if troubled else "tcp"
+        lossy = way.loss_percent or way.corrupt_percent or way.limit_packets
+        return "udp" if lossy or way.reorder_percent or way.duplicate_percent or way.jitter_ms else "tcp"
 
     @property
     def ramp_s(self) -> float:

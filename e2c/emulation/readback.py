@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv6Address
 
-from e2c.emulation.commands import DISTRIBUTIONS, EXEMPT_PREFS, FIRST_LEAF, NEIGHBOURS, PREFS, RANGE, RECORD
-from e2c.emulation.constraint import Exemption
+from e2c.emulation.commands import (
+    COPY_PREFS,
+    DISTRIBUTIONS,
+    EXEMPT_PREFS,
+    FIRST_LEAF,
+    MARK,
+    NEIGHBOURS,
+    PREFS,
+    RANGE,
+    RECORD,
+)
+from e2c.emulation.constraint import UNLIMITED_KBIT, Exemption
 
 _TIME_MS = {"ns": 1e-6, "us": 0.001, "ms": 1.0, "s": 1000.0}
 _RATE_KBIT = {"bit": 0.001, "Kbit": 1.0, "Mbit": 1e3, "Gbit": 1e6, "Tbit": 1e9}
 _TIME = r"([\d.]+(?:e\+?\d+)?)(ns|us|ms|s)\b"
 _SHARE = r"([\d.]+(?:e-?\d+)?)%"
-_SHARES = ("loss", "duplicate", "reorder", "corrupt")
+_SHARES = ("loss", "reorder", "corrupt")
 _HARMLESS = re.compile(r"qdisc (ingress|clsact) |filter parent 1: protocol \S+ pref \d+ u32\b(?!.*flowid)")
 """What concerns arriving packets only, and the tables that filters of one rank share."""
 _FILTER = re.compile(
@@ -36,7 +46,7 @@ class Shape:
         delay_ms, jitter_ms, loss_percent, duplicate_percent, reorder_percent, corrupt_percent, limit_packets,
             rate_kbit: as ``tc`` reports them, times in three digits.
         distribution: the table that spreads the jitter, told by the number of the netem; ``None``: uniform.
-        words: its own words.
+        words: its own words; no rate where it is that of a class without a limit.
     """
 
     delay_ms: float
@@ -50,6 +60,10 @@ class Shape:
     corrupt_percent: float = 0.0
     limit_packets: int = 0
 
+    def duplicating(self, share: float) -> Shape:
+        """The same with duplicates, in percent, which another interface makes."""
+        return replace(self, duplicate_percent=share, words=f"{self.words} duplicate {share:.6g}%")
+
 
 @dataclass(frozen=True)
 class Filter:
@@ -62,6 +76,7 @@ class Filter:
         address: the destination that it concerns.
         number: the class that it leads to; ``None``: to none, for it exempts traffic.
         exempt: the traffic that it exempts.
+        copier: the interface that it sends copies to.
     """
 
     handle: str
@@ -70,6 +85,7 @@ class Filter:
     address: str
     number: int | None = None
     exempt: Exemption | None = None
+    copier: str | None = None
 
 
 @dataclass(frozen=True)
@@ -99,18 +115,19 @@ class Layout:
             number: frozenset(one.address for one in self.filters if one.number == number) for number in self.shapes
         }
 
+    @property
+    def by_address(self) -> dict[str, Shape]:
+        """What happens to packets by destination; one without netem is not in it, for nothing would delay these."""
+        return {
+            one.address: self.shapes[one.number]
+            for one in self.filters
+            if one.number is not None and one.number in self.shapes
+        }
 
-def shapes(text: str) -> dict[str, Shape]:
-    """The shape per destination address, from the listing of an interface shaped by htb, netem and u32 filters.
-
-    A class without netem is not in it: nothing would delay what is sent there.
-    """
-    found = layout(text)
-    return {
-        one.address: found.shapes[one.number]
-        for one in found.filters
-        if one.number is not None and one.number in found.shapes
-    }
+    @property
+    def copied(self) -> dict[str, str]:
+        """The addresses of whose packets copies are made, and the interface that these go to."""
+        return {one.address: one.copier for one in self.filters if one.copier is not None}
 
 
 def layout(text: str) -> Layout:
@@ -134,11 +151,12 @@ class _Reading:
         self.record: dict[int, tuple[str, str]] = {}
         self.open: tuple[str, str, int, str] | None = None
         self.matches: dict[int, tuple[int, int]] = {}
+        self.mark: tuple[int, int] | None = None
+        self.copier: str | None = None
 
     def read(self, line: str) -> None:
-        if line.startswith("  match "):
-            if found := re.match(r"\s+match ([0-9a-f]{8})/([0-9a-f]{8}) at (\d+)", line):
-                self.matches[int(found[3])] = int(found[1], 16), int(found[2], 16)
+        if line.startswith(("  ", "\t")):
+            self._detail(line)
             return
         self._close()
         if found := re.match(rf"{RECORD}1:([0-9a-f]{{1,4}}) (.*) \| (.*)", line):
@@ -155,12 +173,24 @@ class _Reading:
         elif line.strip() and not _HARMLESS.match(line):
             self.known = False
 
+    def _detail(self, line: str) -> None:
+        """What a filter matches, and the action that it takes."""
+        if found := re.match(r"\s+match ([0-9a-f]{8})/([0-9a-f]{8}) at (\d+)", line):
+            self.matches[int(found[3])] = int(found[1], 16), int(found[2], 16)
+        elif found := re.match(r"\s+mark (0x[0-9a-f]+) (0x[0-9a-f]+)", line):
+            self.mark = int(found[1], 16), int(found[2], 16)
+        elif found := re.match(r"\s+action order 1: mirred \(Egress Mirror to device (\S+)\) continue", line):
+            self.copier = found[1]
+        elif not re.match(r"\s+(index \d+ ref|$)", line):
+            self.known = False
+
     def _close(self) -> None:
         """End the filter whose matches were read."""
         if self.open is None:
             return
         protocol, handle, pref, flow = self.open
         matches, self.open, self.matches = self.matches, None, {}
+        mark, copier, self.mark, self.copier = self.mark, self.copier, None, None
         kind = matches.get(40, (0, 0))[0] >> 24
         if (protocol, flow) == ("ipv6", "1:") and matches == {4: (0x3A00, 0xFF00), 40: (kind << 24, 0xFF000000)}:
             self.neighbours.add(kind)
@@ -170,12 +200,16 @@ class _Reading:
         exempt = _exempt(protocol, matches) if matches else None
         classid = re.fullmatch(r"1:([0-9a-f]{1,4})", flow)
         number = int(classid[1], 16) if classid else 0
-        if address is None or (matches and exempt is None) or (exempt is None) != bool(number):
+        copying = copier is not None and mark == (0, MARK) and not matches and flow == "1:"
+        if (mark is not None or copier is not None) and not copying:
             self.known = False
             return
-        ranks = PREFS if number else EXEMPT_PREFS
+        if address is None or (matches and exempt is None) or (exempt is None and not copying) != bool(number):
+            self.known = False
+            return
+        ranks = COPY_PREFS if copying else PREFS if number else EXEMPT_PREFS
         self.known = self.known and ranks[protocol] == pref
-        self.filters.append(Filter(handle, protocol, pref, address, number or None, exempt))
+        self.filters.append(Filter(handle, protocol, pref, address, number or None, exempt, copier))
 
     def layout(self) -> Layout:
         self._close()
@@ -202,13 +236,14 @@ class _Reading:
         jitter = bool(delay and delay[3])
         words += [f"jitter {delay[3]}{delay[4]}" if delay and jitter else "", table or "" if jitter else ""]
         words += [part[0] if part else "" for part in share.values()]
+        words += [rate if rate_kbit < UNLIMITED_KBIT else ""]
         return Shape(
             delay_ms=float(delay[1]) * _TIME_MS[delay[2]] if delay else 0.0,
             jitter_ms=float(delay[3]) * _TIME_MS[delay[4]] if delay and jitter else 0.0,
             distribution=table,
             limit_packets=int(limit[1]) if limit else 0,
             rate_kbit=rate_kbit,
-            words=" ".join([*(filter(None, words)), rate] if any(words) else ["netem", rate]),
+            words=" ".join(filter(None, words)) or "delay 0ms",
             **{f"{name}_percent": float(part[1]) if part else 0.0 for name, part in share.items()},
         )
 

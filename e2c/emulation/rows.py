@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from e2c.emulation import apply
+from e2c.emulation import apply, binomial
 from e2c.emulation.constraint import Constraint
+from e2c.emulation.expectation import QUARTILES
 from e2c.emulation.judging import NO_WAY, NOT_MET, OK, Verdict, judge
 from e2c.emulation.pairs import Pair
 from e2c.emulation.probe import RoundTrips
@@ -83,12 +84,24 @@ def _pair_row(pair: Pair, family: str, address: str, answer: Answer, verdict: Ve
     ordered = sorted(trips.times_ms)
     varying: Row = {}
     if expected.quartiles_ms:
-        found = [ordered[int(share * len(ordered))] for share in (0.25, 0.5, 0.75)] if ordered else None
+        found = [ordered[int(share * len(ordered))] for share in QUARTILES] if ordered else None
         varying = {
             "expected_quartiles_ms": [round(one, 2) for one in expected.quartiles_ms],
             "quartiles_ms": found,
             "overtaking": trips.overtaking(answer.period_ms),
         }
+    duplicates: Row = {"duplicates": trips.repeated}
+    if expected.answered and expected.repeated[1]:
+        share = binomial.interval(trips.repeated, trips.sent)
+        duplicates |= {
+            "expected_duplicates_percent": round(100 * expected.repeated[1], 4),
+            "measured_duplicates_percent": round(100 * trips.repeated / trips.sent, 3) if trips.sent else None,
+            "duplicates_bounds_percent": [round(100 * bound, 3) for bound in share],
+            "duplicates_verdict": verdict.duplicates,
+        }
+    least: Row = {}
+    if expected.loss[0] < expected.loss[1]:
+        least = {"least_expected_loss_percent": round(100 * expected.loss[0], 4)}
     return {
         "from": pair.source.key,
         "to": pair.destination.key,
@@ -101,12 +114,13 @@ def _pair_row(pair: Pair, family: str, address: str, answer: Answer, verdict: Ve
         "median_rtt_ms": trips.median_ms,
         "longest_rtt_ms": max(trips.times_ms, default=None),
         **varying,
+        **least,
         "expected_loss_percent": round(100 * expected.loss[1], 4),
         "measured_loss_percent": round(100 * trips.lost / trips.sent, 3) if trips.sent else None,
         "loss_bounds_percent": [round(100 * bound, 3) for bound in verdict.bounds],
         "probes": trips.sent,
         "lost": trips.lost,
-        "duplicates": trips.duplicates,
+        **duplicates,
         "rtt_verdict": verdict.rtt,
         "loss_verdict": verdict.loss,
         "verdict": NOT_MET if fault and verdict.whole == OK else verdict.whole,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 
 from e2c.emulation import apply, table
 from e2c.emulation.constraint import Constraint
@@ -10,21 +10,28 @@ from e2c.emulation.difference import agrees
 from e2c.emulation.readback import Shape
 from e2c.emulation.rows import Row
 
-AGREES, DIFFERS = "as asked", "differs"
+AGREES, DIFFERS, UNKNOWN = "as asked", "differs", "unknown"
 
 
-def show(asked: Sequence[Constraint], told: Mapping[tuple[str, str, str], Shape], last: Iterable[Row]) -> list[Row]:
+def show(
+    asked: Sequence[Constraint],
+    told: Mapping[tuple[str, str, str], Shape],
+    last: Iterable[Row],
+    silent: Container[str] = (),
+) -> list[Row]:
     """One row for each host that sends and each address that it sends to.
 
     Args:
         asked: constraints as they should hold now.
         told: what :func:`e2c.emulation.apply.read_back` found.
         last: rows of the last measurement, from :func:`e2c.emulation.measure.measure` or ``summary.yaml``.
+        silent: hosts that did not answer.
 
     Returns:
         Rows with keys ``src``, ``dst`` (of the rule), ``from``, ``to``, ``device``, ``address``, ``asked``, ``tc``,
-        ``state`` (``as asked`` or ``differs``), ``measured`` and ``verdict``; the latter two are empty for pairs that
-        were not measured themselves, because others of their rule were.
+        ``state`` (``as asked``, ``differs`` or, of hosts that do not answer, ``unknown``), ``measured`` and
+        ``verdict``; the latter two are empty for pairs that were not measured themselves, because others of their rule
+        were.
     """
     found: dict[tuple[str, str, str], list[Row]] = {}
     for rule in last:
@@ -38,6 +45,7 @@ def show(asked: Sequence[Constraint], told: Mapping[tuple[str, str, str], Shape]
             if not address:
                 continue
             shape = told.get((constraint.source, constraint.device, address))
+            state = AGREES if shape and agrees(constraint, shape) else DIFFERS
             known = found.get((constraint.source, constraint.destination, family), [])
             rows.append(
                 {
@@ -48,8 +56,8 @@ def show(asked: Sequence[Constraint], told: Mapping[tuple[str, str, str], Shape]
                     "device": constraint.device,
                     "address": address,
                     "asked": apply.describe(constraint),
-                    "tc": shape.words if shape else "nothing",
-                    "state": AGREES if shape and agrees(constraint, shape) else DIFFERS,
+                    "tc": "" if constraint.source in silent else shape.words if shape else "nothing",
+                    "state": UNKNOWN if constraint.source in silent else state,
                     "measured": ", ".join(
                         f"rate {table.measured(row)}" if "measured_rate_kbit" in row else table.measured(row)
                         for row in known

@@ -39,15 +39,23 @@ def measured(row: Row) -> str:
         low, high = row["loss_bounds_percent"]
         share = _number(row["measured_loss_percent"])
         found.append(f"loss {share} % ({_number(low)} to {_number(high)}, {row['probes']} probes)")
-    found += [f"{row['duplicates']} duplicates"] if row["duplicates"] else []
+    if "duplicates_verdict" in row:
+        low, high = row["duplicates_bounds_percent"]
+        share = _number(row["measured_duplicates_percent"])
+        found.append(f"duplicates {share} % ({_number(low)} to {_number(high)})")
+    elif row["duplicates"]:
+        found.append(f"{row['duplicates']} duplicates")
     found += [f"{row['overtaking']} overtaking"] if row.get("overtaking") else []
     return ", ".join(found)
 
 
 def verdict(row: Row) -> str:
     """The verdict on a pair; where it is met, what could not be judged."""
-    unjudged = row["loss_verdict"] if row["loss_verdict"] not in (OK, NOT_ASKED) else ""
-    return f"ok, loss {unjudged}" if row["verdict"] == OK and unjudged else row["verdict"]
+    if row["verdict"] != OK:
+        return str(row["verdict"])
+    kinds = {"loss": row["loss_verdict"], "duplicates": row.get("duplicates_verdict", OK)}
+    unjudged = [f"{kind} {said}" for kind, said in kinds.items() if said not in (OK, NOT_ASKED)]
+    return ", ".join([OK, *unjudged])
 
 
 def _asked(row: Row) -> str:
@@ -60,7 +68,11 @@ def _asked(row: Row) -> str:
         first, _, third = row["expected_quartiles_ms"]
         found[0] += f" ({_number(first)} to {_number(third)})"
     if row["expected_loss_percent"]:
-        found.append(f"loss {_number(row['expected_loss_percent'])} %")
+        least = row.get("least_expected_loss_percent")
+        least = f"{_number(least)} to " if least else ""
+        found.append(f"loss {least}{_number(row['expected_loss_percent'])} %")
+    if "duplicates_verdict" in row:
+        found.append(f"duplicates {_number(row['expected_duplicates_percent'])} %")
     return ", ".join(found)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
@@ -19,6 +20,7 @@ from e2c.emulation.rows import Row
 SUMMARY = "summary.yaml"
 TABLE = "summary.txt"
 PLOT = "links.svg"
+_LONGEST_NAME = 200  # file systems take 255 bytes
 
 _HEAD = f"""\
 # What network.yaml asks of links, and what was measured between hosts.
@@ -27,8 +29,9 @@ _HEAD = f"""\
 # it, and what a rate limit adds to a probe. Where jitter or reordering vary them, their quartiles are compared, and the
 # median is shown.
 # Loss: what is asked must lie in the exact binomial 99 % interval (Clopper and Pearson 1934) of the probes. These are
-# enough for about ten losses, as long as all together are sent within {LOSS_LIMIT_S:g} s ({PROBES_PER_S} a second);
-# "too few probes" were sent when not even none lost would contradict what is asked.
+# so many that none lost would contradict what is asked, as long as all together are sent within {LOSS_LIMIT_S:g} s
+# ({PROBES_PER_S} a second); else "too few probes" were sent.
+# Duplicates: the same of the probes that were answered more than once.
 # Rates (iperf3): with all headers, they must be within 10 %.
 # tc: what the source's tc says of the way there; it must say what was asked.
 # What was not met was looked at again with fresh probes, at least twice, and the last look is shown.
@@ -58,7 +61,7 @@ def write_raw(
     write_answers(place, pairs, answers)
     for flow, found in rates.items():
         name = f"{flow.source.key}-{flow.destination.key}-{flow.family}.iperf3.json"
-        (place / name).write_text(found.raw)
+        (place / name).write_text(found.raw, encoding="utf-8")
 
 
 def write_answers(place: Path, pairs: Sequence[Pair], answers: Mapping[Pair, Answer]) -> None:
@@ -68,7 +71,7 @@ def write_answers(place: Path, pairs: Sequence[Pair], answers: Mapping[Pair, Ans
     for pair in pairs:
         by_source.setdefault(pair.source.key, []).append(answers[pair].raw)
     for key, lines in by_source.items():
-        (place / f"{key}.fpout").write_text("".join(lines))
+        (place / f"{key}.fpout").write_text("".join(lines), encoding="utf-8")
 
 
 def write_summary(folder: Path, rows: Sequence[Row], others: Sequence[Row]) -> None:
@@ -77,10 +80,14 @@ def write_summary(folder: Path, rows: Sequence[Row], others: Sequence[Row]) -> N
     measured_at = datetime.now(timezone.utc).isoformat(timespec="seconds")
     document = {"measured_at": measured_at, "links": list(rows), "unshaped": list(others)}
     text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120, default_flow_style=None)
-    (folder / SUMMARY).write_text(_HEAD + text)
-    (folder / TABLE).write_text(f"Measured at {measured_at}\n\n{table.table(rows, others)}")
-    (folder / PLOT).write_text(plot.plot(rows))
+    (folder / SUMMARY).write_text(_HEAD + text, encoding="utf-8")
+    (folder / TABLE).write_text(f"Measured at {measured_at}\n\n{table.table(rows, others)}", encoding="utf-8")
+    (folder / PLOT).write_text(plot.plot(rows), encoding="utf-8")
 
 
 def _name(text: str) -> str:
-    return re.sub(r"[^\w.-]", "_", text)
+    """A folder's name that tells the rule, however long its selectors are."""
+    plain = re.sub(r"[^\w.-]", "_", text, flags=re.ASCII)
+    if len(plain) <= _LONGEST_NAME:
+        return plain
+    return f"{plain[:_LONGEST_NAME]}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"

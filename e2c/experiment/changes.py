@@ -6,14 +6,16 @@ workflow runs. Whoever changes links holds it meanwhile.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from io import FileIO
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import Any, Literal
 
 from pydantic import ValidationError
 
@@ -45,6 +47,7 @@ class Record(Frozen):
         after_s: seconds from the beginning of launch until it was confirmed; the schedule asked for ``change.at_s``.
         change: what was changed.
         links: the rules that were applied.
+        missed: hosts that did not answer when all others were changed; it holds there once they are changed again.
         error: why it failed.
     """
 
@@ -55,6 +58,7 @@ class Record(Frozen):
     after_s: float | None = None
     change: PlannedChange | None = None
     links: tuple[PlannedLink, ...] = ()
+    missed: tuple[str, ...] = ()
     error: str = ""
 
 
@@ -151,7 +155,7 @@ class Ledger:
         self.path = folder / FOLDER / FILE
         self._records: list[Record] = []
         self._read = 0
-        self._file: IO[bytes] | None = None
+        self._file: FileIO | None = None
 
     @contextmanager
     def held(self) -> Iterator[Ledger]:
@@ -162,7 +166,7 @@ class Ledger:
         """
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            file = self.path.open("ab")
+            file = self.path.open("ab", buffering=0)  # what a full disk did not take must not be written at closing
         except OSError as error:
             raise StateError("cannot write", where=str(self.path), why=error.strerror) from error
         with file:
@@ -206,8 +210,8 @@ class Ledger:
         try:
             if _is_cut_off(self.path):
                 text = b"\n" + text
-            self._file.write(text)
-            self._file.flush()
+            if self._file.write(text) != len(text):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         except OSError as error:
             raise StateError("cannot write", where=str(self.path), why=error.strerror) from error
 
@@ -223,7 +227,7 @@ def confirmed(kind: Kind, *, sent: float | None = None, **fields: Any) -> Record
     return Record(at=now(), kind=kind, sent=moment(sent) if sent is not None else "", **fields)
 
 
-def _wait_for(file: IO[bytes], path: Path) -> None:
+def _wait_for(file: FileIO, path: Path) -> None:
     deadline = time.monotonic() + PATIENCE_S
     while True:
         try:

@@ -98,15 +98,17 @@ def reset_links(experiment: Experiment) -> None:
 
     Raises:
         EmulationError: a host's links are still shaped.
-        RemoteError: a host does not answer.
+        RemoteError: a host does not answer; all others shape nothing any more.
     """
     ledger = Ledger(experiment.folder)
     with ledger.held():
-        sent = time.time()
-        apply.reset(experiment.state.hosts)
-        ledger.add(confirmed("reset", sent=sent))
+        sent, silent = time.time(), apply.Silent()
+        apply.reset(experiment.state.hosts, silent=silent)
+        ledger.add(confirmed("reset", sent=sent, missed=tuple(silent)))
     phases = tuple(record for record in experiment.state.phases if record.phase != PHASE)
     experiment.update(links=(), phases=phases)
+    if silent:
+        raise apply.unanswered(silent, others=len(silent) < len(experiment.state.hosts))
     experiment.progress("network")("no link is shaped any more")
 
 
@@ -127,7 +129,7 @@ def change(
         ScenarioError: a value is wrong.
         StateError: there are no hosts, or a selector chooses none.
         EmulationError: the values do not go together, or a host refuses them.
-        RemoteError: a host does not answer.
+        RemoteError: a host does not answer; what all others send is changed.
     """
     asked = read_change(src, dst, values, symmetric=symmetric)
     experiment = report.reachable(scenario)
@@ -154,13 +156,17 @@ def change(
     ledger = Ledger(experiment.folder)
     with ledger.held():
         before = ledger.sum().constraints(hosts, exempt)
-        after = constraint.changed(before, made, hosts, exempt)
-        new = difference(before, after)
-        sent = time.time()
-        apply.change(new, hosts)
-        record = confirmed("set", sent=sent, change=made)
-        ledger.add(record)
-    pairs = len({(one.source, one.destination) for one in new})
+        # also what was asked before: a host may have missed it
+        new = constraint.concerned(constraint.changed(before, made, hosts, exempt), made)
+        sent, silent = time.time(), apply.Silent()
+        apply.change(new, hosts, silent=silent)
+        reached = [one for one in new if one.source not in silent]
+        record = confirmed("set", sent=sent, change=made, missed=tuple(silent))
+        if reached:
+            ledger.add(record)
+    if silent:
+        raise apply.unanswered(silent, others=bool(reached))
+    pairs = len({(one.source, one.destination) for one in difference(before, new)})
     text = f"{src} to {dst}: {words(made)} ({pairs} {'pair' if pairs == 1 else 'pairs'} of hosts)"
     experiment.observe(Event("step", "network", text, seconds=time.time() - sent))
     return {**record.model_dump(mode="json", exclude_defaults=True), "words": words(made), "pairs": pairs}
@@ -195,17 +201,18 @@ def shown(scenario: Path) -> dict[str, Any]:
         JSON values with keys ``folder``; ``applied``: when the rules were; ``edited``: network.yaml says something else
         by now; ``playing``: the run whose schedule is being played, or was cut off; ``links``: rows of
         :func:`e2c.emulation.showing.show`, what is asked with all changes in it; and ``changes`` made since the rules
-        were applied, by hand or by that schedule.
+        were applied, by hand or by that schedule; ``silent``: hosts that do not answer, and why.
 
     Raises:
         StateError: there are no hosts.
-        RemoteError: a host does not answer.
     """
     experiment = report.reachable(scenario)
     hosts, exempt = experiment.state.hosts, exemptions(experiment.plan, experiment.state.hosts)
     found = Ledger(experiment.folder).sum()
     asked = found.constraints(hosts, exempt)
-    rows = showing.show(asked, apply.read_back(asked, hosts), experiment.state.links)
+    silent = apply.Silent()
+    told = apply.read_back(asked, hosts, silent=silent)
+    rows = showing.show(asked, told, experiment.state.links, silent)
     changed = difference(constraint.constraints(found.links, hosts, exempt), asked)
     ends = {frozenset((one.source, one.destination)) for one in changed}
     for row in rows:
@@ -216,6 +223,7 @@ def shown(scenario: Path) -> dict[str, Any]:
         "applied": found.applied or None,
         "edited": bool(found.applied) and _edited(experiment, found.links),
         "playing": found.playing,
+        "silent": silent,
         "links": rows,
         "changes": [
             {"at": one.at, "by": one.kind, "src": one.change.src, "dst": one.change.dst, "words": words(one.change)}

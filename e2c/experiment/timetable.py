@@ -195,15 +195,19 @@ class _Player:
             if len(self.ledger.records()) > seen:  # somebody has changed links by hand meanwhile
                 after = self._after(changes)
                 wanted, there = difference(self.now, after), None
-            sent = time.time()
-            apply.change(wanted, self.hosts, there)
+            sent, silent = time.time(), apply.Silent()
+            apply.change(wanted, self.hosts, there, silent=silent)
+            if wanted and all(one.source in silent for one in wanted):
+                raise apply.unanswered(silent, others=False)
             after_s = round(time.monotonic() - self.zero, 3)
-            made = confirmed("schedule", sent=sent, run=self.run, after_s=after_s)
+            made = confirmed("schedule", sent=sent, run=self.run, after_s=after_s, missed=tuple(silent))
             self.ledger.add(*(made.model_copy(update={"change": change}) for change in changes))
             self.now, self.seen = after, len(self.ledger.records())
         for change in changes:
             text = f"{change.src} to {change.dst}: {words(change)} (schedule: {at_s:g} s)"
             self.experiment.observe(Event("step", PHASE, text, seconds=after_s - at_s))
+        if silent:
+            self._tell(f"at {at_s:g} s, {apply.unanswered(silent, others=False)}".rstrip("."))
         return True
 
     def _after(self, changes: Sequence[PlannedChange]) -> tuple[Constraint, ...]:

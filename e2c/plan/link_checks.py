@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -49,6 +48,7 @@ def check_links(scenario: Scenario, roster: Roster, broken: Collection[str]) -> 
         if rule.src in broken or rule.dst in broken:
             continue
         ways = _ways(rule, place, spelling)
+        yield from _alone(scenario, roster, rule, place)
         if rule.back is not None and rule.back.values() != rule.values():
             yield from _overlapping(scenario, roster, rule, place)
         met = next(((whole[key], way) for way in ways if (key := (way.src, way.dst)) in whole), None)
@@ -58,7 +58,6 @@ def check_links(scenario: Scenario, roster: Roster, broken: Collection[str]) -> 
             yield _problem(scenario, *met)
         for way in ways:
             whole.setdefault((way.src, way.dst), way)
-    yield from _duplicating(scenario, pairs)
     yield from _changes(scenario, network.schedule, roster, broken, pairs)
 
 
@@ -144,18 +143,13 @@ def _useless(scenario: Scenario, network: Network) -> Iterator[Problem]:
         )
 
 
-def _duplicating(scenario: Scenario, pairs: _Pairs) -> Iterator[Problem]:
-    """Rules that duplicate packets of a host which sends to others, too."""
-    duplicating = {pair: way for pair, way in pairs.first.items() if way.values.duplicate_percent}
-    shaped = Counter(source for source, _ in pairs.first) if duplicating else {}
-    told: set[int] = set()
-    for (source, destination), way in duplicating.items():
-        if shaped[source] > 1 and way.place not in told:
-            told.add(way.place)
-            message = f"{source} duplicates packets to {destination} and has other shaped links"
-            hint = "Kernels since 2025 refuse that; shape only one link of a host that duplicates"
-            path = ("networks", way.place)
-            yield scenario.problem("network", path, "duplicate-mixed", message, hint, severity="warning")
+def _alone(scenario: Scenario, roster: Roster, rule: Rule, place: int) -> Iterator[Problem]:
+    """A rule between a host and itself."""
+    src, dst = roster.select(rule.src), roster.select(rule.dst)
+    if src == dst and len(src) == 1:
+        message = f"src and dst both choose {src[0]} alone, so the rule shapes nothing"
+        path = ("networks", place, "dst")
+        yield scenario.problem("network", path, "rule-empty", message, "A link has two ends", severity="warning")
 
 
 def _overlapping(scenario: Scenario, roster: Roster, rule: Rule, place: int) -> Iterator[Problem]:

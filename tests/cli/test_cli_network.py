@@ -38,6 +38,8 @@ def test_help_of_both(tmp_path: Path) -> None:
         (["network", "set", "edge"], "Missing argument 'DST'"),
         (["network", "set", "edge", "cloud"], "Missing argument 'KEY=VALUE...'"),
         (["network", "set", "edge", "cloud", "down"], "holds no scenario. Give --scenario SCENARIO_DIR"),
+        (["network", "set", "edge", "cloud", "dealy=1ms", "--scenario", "."], "links have no 'dealy'. Did you mean"),
+        (["network", "set", "edge", "cloud", "delay=1mz", "--scenario", "."], "delay has the unit 'mz', which is none"),
         (["network", "set", "edge", "cloud", "down", "--scenario", "/no/such"], "Directory '/no/such' does not exist"),
     ],
 )
@@ -47,18 +49,10 @@ def test_a_wrong_command_line_is_2(words: list[str], said: str) -> None:
     assert said in done.stderr
 
 
-@pytest.mark.parametrize(
-    ("words", "said"),
-    [
-        (["dealy=1ms"], "links have no 'dealy'. Did you mean delay=...?"),
-        (["delay=1mz"], "delay has the unit 'mz', which is none of us,"),
-        (["down"], "nothing was deployed"),
-    ],
-)
-def test_set_tells_what_is_wrong_in_a_sentence(scenario: Path, words: list[str], said: str) -> None:
-    done = e2clab("network", "set", "edge", "cloud", *words, "--scenario", scenario)
+def test_set_tells_what_is_wrong_in_a_sentence(scenario: Path) -> None:
+    done = e2clab("network", "set", "edge", "cloud", "down", "--scenario", scenario)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
-    assert said in done.stderr
+    assert "nothing was deployed" in done.stderr
 
 
 def test_the_scenario_may_be_named_by_the_environment(scenario: Path) -> None:

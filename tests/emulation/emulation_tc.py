@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 from itertools import count
 
-_DEFAULTS = {"limit": "1000", "delay": "0ms", "jitter": "0ms", "loss": "0%", "duplicate": "0%"}
+_DEFAULTS = {"limit": "1000", "delay": "0ms", "jitter": "0ms", "loss": "0%"}
 _KEPT = {"reorder": "0%", "corrupt": "0%", "distribution": ""}
 _UNITS = ("", "K", "M", "G", "T")
 
@@ -50,25 +50,21 @@ class Netem:
             words.append(f"delay {delay or '0us'}" + (f"  {jitter}" if jitter else ""))
         words += [
             f"{name} {_share(self.values[name])}"
-            for name in ("loss", "duplicate", "reorder", "corrupt")
+            for name in ("loss", "reorder", "corrupt")
             if float(self.values[name][:-1])
         ]
         return " ".join(words) + (" gap 1" if float(self.values["reorder"][:-1]) else "")
 
 
 class Interface:
-    """One interface.
+    """One interface."""
 
-    Args:
-        strict: its kernel is one of those that refuse a netem which duplicates packets beside another one.
-    """
-
-    def __init__(self, *, strict: bool = True) -> None:
-        self.strict = strict
+    def __init__(self, device: str = "eth0") -> None:
+        self.device = device
         self.root = "noqueue 0:"
         self.rates: dict[str, str] = {}
         self.netems: dict[str, Netem] = {}
-        self.filters: dict[tuple[str, str], dict[str, tuple[list[str], str]]] = {}
+        self.filters: dict[tuple[str, str], dict[str, tuple[list[str], str, str]]] = {}
         self.record = ""
         self.serials = count()
 
@@ -80,29 +76,33 @@ class Interface:
                 self._run(line)
 
     def _run(self, line: str) -> None:
-        if found := re.fullmatch(r"qdisc replace dev eth0 root (?:handle (1:) )?(\w+)", line):
+        if found := re.fullmatch(rf"qdisc replace dev {self.device} root (?:handle (1:) )?(\w+)", line):
             self.root = f"{found[2]} {found[1] or '8001:'}"
             self.rates, self.netems, self.filters = {}, {}, {}
         elif found := re.fullmatch(
-            r"class (add|change) dev eth0 parent 1: classid (\S+) htb rate (\S+) quantum 60000", line
+            rf"class (add|change) dev {self.device} parent 1: classid (\S+) htb rate (\S+) quantum 60000", line
         ):
             self._require((found[2] in self.rates) == (found[1] == "change"), line)
             self.rates[found[2]] = found[3]
-        elif found := re.fullmatch(r"class del dev eth0 classid (\S+)", line):
-            used = any(flow == found[1] for table in self.filters.values() for _, flow in table.values())
+        elif found := re.fullmatch(rf"class del dev {self.device} classid (\S+)", line):
+            used = any(flow == found[1] for table in self.filters.values() for _, flow, _ in table.values())
             self._require(found[1] in self.rates and not used, line)
             del self.rates[found[1]]
             self.netems.pop(found[1], None)
-        elif found := re.fullmatch(r"qdisc (add|change|replace) dev eth0 parent (\S+) handle (\S+): netem (.*)", line):
+        elif found := re.fullmatch(
+            rf"qdisc (add|change|replace) dev {self.device} parent (\S+) handle (\S+): netem (.*)", line
+        ):
             self._qdisc(found[1], found[2], found[3], found[4].split(), line)
         elif found := re.fullmatch(
-            r"filter add dev eth0 parent 1: protocol (\S+) pref (\d+) u32 (match .*) flowid (\S+)", line
+            rf"filter add dev {self.device} parent 1: protocol (\S+) pref (\d+) u32 (match .*) flowid (\S+)"
+            r"(?: action mirred egress mirror dev (\S+) continue)?",
+            line,
         ):
             table = self.filters.setdefault((found[1], found[2]), {})
             number = next(one for one in count(0x800) if f"{one:x}" not in table)
-            table[f"{number:x}"] = found[3].split(" "), found[4]
+            table[f"{number:x}"] = found[3].split(" "), found[4], found[5] or ""
         elif found := re.fullmatch(
-            r"filter del dev eth0 parent 1: protocol (\S+) pref (\d+) handle (\w+)::(\w+) u32", line
+            rf"filter del dev {self.device} parent 1: protocol (\S+) pref (\d+) handle (\w+)::(\w+) u32", line
         ):
             key = found[1], found[2]
             self._require(key in self.filters and self._table(key) == found[3] and found[4] in self.filters[key], line)
@@ -119,17 +119,8 @@ class Interface:
             self._require(there is not None and there.handle == handle, line)
         if there is None or there.handle != handle:
             self._require(all(one.handle != handle for one in self.netems.values()), line)
-            others = [one for one in self.netems.values() if one is not there]
-            self._alone(words, [*others, there] if there else others)
             there = self.netems[parent] = Netem(handle, next(self.serials))
-        else:
-            self._alone(words, [one for one in self.netems.values() if one is not there])
         there.tell(words)
-
-    def _alone(self, words: list[str], others: list[Netem]) -> None:
-        duplicates = "duplicate" in words and words[words.index("duplicate") + 1] != "0%"
-        if self.strict and others and (duplicates or any(one.values["duplicate"] != "0%" for one in others)):
-            raise Refused("netem: cannot mix duplicating netems with other netems in tree.")
 
     def _require(self, fine: bool, line: str) -> None:
         if not fine:
@@ -151,18 +142,22 @@ class Interface:
             begin = f"filter parent 1: protocol {key[0]} pref {key[1]} u32 chain 0"
             number = self._table(key)
             lines += [f"{begin} ", f"{begin} fh {number}: ht divisor 1 "]
-            for node, (words, flow) in table.items():
+            for node, (words, flow, copier) in table.items():
                 lines.append(
                     f"{begin} fh {number}::{node} order 2048 key ht {number} bkt 0 *flowid {_flow(flow)} not_in_hw "
                 )
+                lines += ["  mark 0x0000 0x40000000 (success 0)"] * ("mark" in words)
                 lines += [f"  match {value:08x}/{mask:08x} at {place}" for place, value, mask in _matches(words)]
+                if copier:
+                    lines.append(f"\taction order 1: mirred (Egress Mirror to device {copier}) continue")
+                    lines += ["\tindex 1 ref 1 bind 1", ""]
         return self.record + "\n".join(lines) + "\n"
 
     def meaning(self) -> dict[str, tuple[str, str, str]]:
         """What holds per address: rate, words and table of its netem."""
         found = {}
         for table in self.filters.values():
-            for words, flow in table.values():
+            for words, flow, _ in table.values():
                 if flow != "1:0":
                     netem = self.netems[flow]
                     table_name = netem.values["distribution"] if _ticks(netem.values["jitter"]) else ""
@@ -170,8 +165,13 @@ class Interface:
         return found
 
     def untouched(self) -> set[tuple[str, ...]]:
-        """What is exempt, in the words of the filters."""
-        return {tuple(words) for table in self.filters.values() for words, flow in table.values() if flow == "1:0"}
+        """What is exempt or copied, in the words of the filters."""
+        return {
+            (*words, copier)
+            for table in self.filters.values()
+            for words, flow, copier in table.values()
+            if flow == "1:0"
+        }
 
 
 def _ticks(text: str) -> int:
@@ -216,6 +216,8 @@ def _matches(words: list[str]) -> list[tuple[int, int, int]]:
         if word != "match":
             continue
         family, field_name, value = words[place + 1 : place + 4]
+        if family == "mark":
+            continue
         if family == "u8":
             found.append((int(words[place + 5]), int(field_name, 16) << 24, int(value, 16) << 24))
             continue

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from e2c.emulation.commands import layout, limit, listing, removal, text
+from e2c.emulation.commands import copier, layout, limit, listing, removal, text
 from e2c.emulation.constraint import Constraint, Exemption
+from e2c.emulation.copying import copies
 
 
 def constraint(number: int = 2, *, v6: bool = True, **values: Any) -> Constraint:
@@ -46,11 +47,11 @@ def test_an_interface_is_laid_out_line_by_line() -> None:
         *NEIGHBOURS,
         "class add dev eth0 parent 1: classid 1:1 htb rate 1gbit quantum 60000",
         "qdisc add dev eth0 parent 1:1 handle 10: netem limit 15000 delay 28ms loss 0.1%",
-        "filter add dev eth0 parent 1: protocol ip pref 3 u32 match ip dst 10.0.0.2/32 flowid 1:1",
-        "filter add dev eth0 parent 1: protocol ipv6 pref 4 u32 match ip6 dst fd00::2/128 flowid 1:1",
+        "filter add dev eth0 parent 1: protocol ip pref 5 u32 match ip dst 10.0.0.2/32 flowid 1:1",
+        "filter add dev eth0 parent 1: protocol ipv6 pref 6 u32 match ip6 dst fd00::2/128 flowid 1:1",
         "class add dev eth0 parent 1: classid 1:2 htb rate 100gbit quantum 60000",
         "qdisc add dev eth0 parent 1:2 handle 11: netem limit 63500 delay 12.5ms",
-        "filter add dev eth0 parent 1: protocol ip pref 3 u32 match ip dst 10.0.0.3/32 flowid 1:2",
+        "filter add dev eth0 parent 1: protocol ip pref 5 u32 match ip dst 10.0.0.3/32 flowid 1:2",
     ]
 
 
@@ -67,7 +68,7 @@ def test_an_interface_is_laid_out_line_by_line() -> None:
         ({"delay_ms": 1e5, "rate_kbit": 4e8}, "rate 400gbit", "limit 2147483647 delay 100000ms"),
         ({"delay_ms": 20, "jitter_ms": 2.5, "rate_kbit": 1e5}, "rate 100mbit", "limit 2500 delay 20ms 2.5ms"),
         ({"delay_ms": 20, "jitter_ms": 0, "distribution": "normal"}, "rate 100gbit", "limit 101000 delay 20ms"),
-        ({"delay_ms": 20, "duplicate_percent": 50}, "rate 100gbit", "limit 151000 delay 20ms duplicate 50%"),
+        ({"delay_ms": 20, "duplicate_percent": 50}, "rate 100gbit", "limit 151000 delay 20ms"),
         ({"delay_ms": 20, "limit_packets": 7}, "rate 100gbit", "limit 7 delay 20ms"),
         (
             {"delay_ms": 1, "loss_percent": 1, "reorder_percent": 2.5, "corrupt_percent": 1e-3},
@@ -119,9 +120,29 @@ def test_what_is_exempt_is_asked_first() -> None:
         " match ip6 dst fd00::2/128 flowid 1:0",
         f"{begin} ipv6 pref 2 u32 match ip6 protocol 6 0xff match ip6 sport 22 0xffff"
         " match ip6 dst fd00::2/128 flowid 1:0",
-        f"{begin} ip pref 3 u32 match ip dst 10.0.0.2/32 flowid 1:1",
-        f"{begin} ipv6 pref 4 u32 match ip6 dst fd00::2/128 flowid 1:1",
+        f"{begin} ip pref 5 u32 match ip dst 10.0.0.2/32 flowid 1:1",
+        f"{begin} ipv6 pref 6 u32 match ip6 dst fd00::2/128 flowid 1:1",
     ]
+
+
+def test_copies_are_taken_before_packets_are_delayed_and_not_of_copies() -> None:
+    lines = layout("eth0", [constraint(delay_ms=1, duplicate_percent=5)])
+    begin = "filter add dev eth0 parent 1: protocol"
+    assert lines[6:8] == [
+        f"{begin} ip pref 3 u32 match mark 0 0x40000000 match ip dst 10.0.0.2/32 flowid 1:0"
+        " action mirred egress mirror dev dup-eth0 continue",
+        f"{begin} ipv6 pref 4 u32 match mark 0 0x40000000 match ip6 dst fd00::2/128 flowid 1:0"
+        " action mirred egress mirror dev dup-eth0 continue",
+    ]
+    assert len(lines) == 10
+    assert [one.loss_percent for one in copies([constraint(duplicate_percent=100), constraint()])] == [0]
+
+
+def test_names_of_interfaces_for_copies_are_no_longer_than_the_kernel_allows() -> None:
+    names = [copier(name) for name in ("eth0", "enp129s0f1", "enp129s0f1np0", "enp129s0f1np1", "abcdefghijklmno")]
+    assert names[:2] == ["dup-eth0", "dup-enp129s0f1"]
+    assert len(set(names)) == 5
+    assert max(map(len, names)) < 15  # the other end has one letter more
 
 
 def test_a_script_ends_with_the_record_of_its_words() -> None:
@@ -137,8 +158,10 @@ def test_removal_and_listing() -> None:
     assert removal(["a", "b"]).splitlines() == [
         "qdisc del dev a root",
         "qdisc show dev a",
+        "qdisc del dev dup-a root",
         "qdisc del dev b root",
         "qdisc show dev b",
+        "qdisc del dev dup-b root",
     ]
     assert listing("a").splitlines() == ["qdisc show dev a", "class show dev a", "filter show dev a"]
 

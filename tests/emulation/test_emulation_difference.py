@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from e2c.emulation.commands import layout as laid_out
 from e2c.emulation.constraint import Constraint, Exemption
+from e2c.emulation.copying import copies, with_copies
 from e2c.emulation.difference import agrees, difference, words
-from e2c.emulation.readback import layout, shapes
+from e2c.emulation.readback import layout
 from e2c.model.link import Distribution
 
 BROKER = (Exemption(port=1883, end="dst"), Exemption(port=8883, end="dst"))
@@ -55,15 +56,12 @@ def constraints(draw: st.DrawFn) -> Constraint:
     return constraint(**values)
 
 
-any_of_them = st.lists(constraints(), max_size=6, unique_by=lambda one: one.destination)
-several = any_of_them.map(
-    lambda asked: [one.model_copy(update={"duplicate_percent": None}) for one in asked] if len(asked) > 1 else asked
-)
+several = st.lists(constraints(), max_size=6, unique_by=lambda one: one.destination)
 
 
-def shaped(asked: list[Constraint], *, strict: bool = True) -> Interface:
+def shaped(asked: list[Constraint]) -> Interface:
     """A fresh interface on which the constraints hold."""
-    made = Interface(strict=strict)
+    made = Interface()
     made.run(difference("eth0", layout(made.listing()), asked).script)
     return made
 
@@ -71,10 +69,15 @@ def shaped(asked: list[Constraint], *, strict: bool = True) -> Interface:
 @settings(deadline=None, max_examples=50)
 @given(several)
 def test_what_is_told_is_what_is_read_back(asked: list[Constraint]) -> None:
-    found = shapes(shaped(asked).listing())
+    copier = Interface("dup-eth0")
+    copier.run(difference("dup-eth0", layout(copier.listing()), copies(asked)).script)
+    listings = {"eth0": shaped(asked).listing(), "dup-eth0": copier.listing()}
+    found = with_copies({("host", device): layout(text) for device, text in listings.items()})
 
-    assert set(found) == {target for one in asked for target in one.targets}
-    assert all(agrees(one, found[target]) for one in asked for target in one.targets)
+    assert {target for _, device, target in found if device == "eth0"} == {
+        target for one in asked for target in one.targets
+    }
+    assert all(agrees(one, found["host", "eth0", target]) for one in asked for target in one.targets)
 
 
 @settings(deadline=None, max_examples=50)
@@ -102,17 +105,17 @@ def test_any_application_leads_to_what_is_asked_and_leaves_alone_what_stays(step
 
 
 @settings(deadline=None, max_examples=50)
-@given(any_of_them, any_of_them)
+@given(several, several)
 def test_a_change_of_some_leaves_all_others(asked: list[Constraint], others: list[Constraint]) -> None:
-    there = shaped(asked, strict=False)
+    there = shaped(asked)
     made = difference("eth0", layout(there.listing()), others, others_stay=True)
     there.run(made.script)
 
     changed = {one.destination: one for one in others}
     expected = [changed.pop(one.destination, one) for one in asked] + list(changed.values())
     # of a host that lost an address, nothing is shaped any more at that address
-    assert there.meaning() == shaped(expected, strict=False).meaning()
-    assert there.untouched() == shaped(expected, strict=False).untouched()
+    assert there.meaning() == shaped(expected).meaning()
+    assert there.untouched() == shaped(expected).untouched()
 
 
 def serial(there: Interface, one: Constraint) -> int:
@@ -129,8 +132,7 @@ def test_a_changed_destination_is_changed_in_place() -> None:
 
     assert made.lines == [
         "class change dev eth0 parent 1: classid 1:1 htb rate 1gbit quantum 60000",
-        "qdisc change dev eth0 parent 1:1 handle 10: netem limit 16000 delay 30ms 0ms"
-        " loss 0% duplicate 0% reorder 0% corrupt 0%",
+        "qdisc change dev eth0 parent 1:1 handle 10: netem limit 16000 delay 30ms 0ms loss 0% reorder 0% corrupt 0%",
     ]
     assert [one.destination for one in made.changed] == ["edge.client.1.2"]
 
@@ -160,6 +162,27 @@ def test_a_table_is_only_forgotten_with_its_netem() -> None:
     assert made.lines[1].startswith("qdisc replace dev eth0 parent 1:1 handle 10: netem ")
 
 
+def test_duplicates_come_and_go_without_a_touch_to_the_link() -> None:
+    plain, double = (
+        constraint(delay_ms=1.0, limit_packets=9),
+        constraint(delay_ms=1.0, limit_packets=9, duplicate_percent=5.0),
+    )
+    there = shaped([plain])
+    more = difference("eth0", layout(there.listing()), [double])
+    there.run(more.script)
+    less = difference("eth0", layout(there.listing()), [plain])
+
+    assert [line.split(" u32 ")[0] for line in more.lines] == [
+        "filter add dev eth0 parent 1: protocol ip pref 3",
+        "filter add dev eth0 parent 1: protocol ipv6 pref 4",
+    ]
+    assert less.lines == [
+        "filter del dev eth0 parent 1: protocol ip pref 3 handle 803::800 u32",
+        "filter del dev eth0 parent 1: protocol ipv6 pref 4 handle 804::800 u32",
+    ]
+    assert (more.changed, less.changed) == ([double], [plain])
+
+
 def test_a_destination_that_is_gone_takes_all_its_filters_along() -> None:
     there = layout(shaped([constraint(2, delay_ms=1.0, exempt=BROKER[:1]), constraint(3, delay_ms=2.0)]).listing())
 
@@ -168,8 +191,8 @@ def test_a_destination_that_is_gone_takes_all_its_filters_along() -> None:
     assert made.lines == [
         "filter del dev eth0 parent 1: protocol ip pref 1 handle 801::800 u32",
         "filter del dev eth0 parent 1: protocol ipv6 pref 2 handle 800::802 u32",
-        "filter del dev eth0 parent 1: protocol ip pref 3 handle 802::800 u32",
-        "filter del dev eth0 parent 1: protocol ipv6 pref 4 handle 803::800 u32",
+        "filter del dev eth0 parent 1: protocol ip pref 5 handle 802::800 u32",
+        "filter del dev eth0 parent 1: protocol ipv6 pref 6 handle 803::800 u32",
         "class del dev eth0 classid 1:1",
     ]
     assert made.removed == ["10.0.0.2", "fd00::2"]
@@ -185,7 +208,9 @@ FOREIGN = {
     "a filter of another kind": "filter parent 1: protocol ip pref 7 flower chain 0 handle 0x1 classid 1:1\n",
     "a filter of another rank": "filter parent 1: protocol ip pref 9 u32 chain 0 fh 809::800 order 2048 key ht 809 "
     "bkt 0 *flowid 1:1 not_in_hw\n  match 0a000002/ffffffff at 16\n",
-    "a filter by source": "filter parent 1: protocol ip pref 3 u32 chain 0 fh 802::801 order 2048 key ht 802 "
+    "a filter with an action": "filter parent 1: protocol ip pref 5 u32 chain 0 fh 802::801 order 2048 key ht 802 "
+    "bkt 0 *flowid 1:1 not_in_hw\n  match 0a000002/ffffffff at 16\n\taction order 1: gact action drop\n",
+    "a filter by source": "filter parent 1: protocol ip pref 5 u32 chain 0 fh 802::801 order 2048 key ht 802 "
     "bkt 0 *flowid 1:1 not_in_hw\n  match 0a000002/ffffffff at 12\n",
 }
 

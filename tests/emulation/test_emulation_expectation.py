@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from e2c.emulation.expectation import expect
@@ -69,19 +69,23 @@ def test_corruption_may_lose_or_not() -> None:
     assert (least, most) == pytest.approx((0.085, 0.1))
 
 
+@settings(deadline=None, max_examples=30)
 @given(*[st.sampled_from([0.0, 3.0, 20.0, 70.0])] * 4)
-def test_losses_and_duplicates_are_those_of_netem(loss: float, doubled: float, loss_back: float, back: float) -> None:
-    """Plays what netem does with each packet, as its source has it: draw for both, and lose the second copy again."""
+def test_losses_and_duplicates_are_those_of_the_way(loss: float, doubled: float, loss_back: float, back: float) -> None:
+    """Plays what happens to each packet: it may be doubled, and then each may be lost."""
     there = LinkValues(loss_percent=loss, duplicate_percent=doubled)
     way_back = LinkValues(loss_percent=loss_back, duplicate_percent=back)
     dice = random.Random(7)
 
     def copies(way: LinkValues) -> int:
-        twice = dice.random() * 100 < (way.duplicate_percent or 0)
-        lost = dice.random() * 100 < (way.loss_percent or 0)
-        again = dice.random() * 100 < (way.loss_percent or 0)
-        number = 1 + twice - lost
-        return number - (1 if number == 2 and again else 0)
+        sent = 1 + (dice.random() * 100 < (way.duplicate_percent or 0))
+        return sum(dice.random() * 100 >= (way.loss_percent or 0) for _ in range(sent))
 
-    unanswered = sum(not any(copies(way_back) for _ in range(copies(there))) for _ in range(4000))
-    assert unanswered / 4000 == pytest.approx(expect(there, way_back).loss[0], abs=0.04)
+    answers = [sum(copies(way_back) for _ in range(copies(there))) for _ in range(4000)]
+    expected = expect(there, way_back)
+    assert answers.count(0) / 4000 == pytest.approx(expected.loss[0], abs=0.04)
+    assert sum(one > 1 for one in answers) / 4000 == pytest.approx(expected.repeated[0], abs=0.04)
+
+
+def test_what_loses_nothing_is_expected_to_lose_nothing_at_all() -> None:
+    assert expect(LinkValues(duplicate_percent=30), LinkValues(duplicate_percent=7.7)).loss == (0, 0)

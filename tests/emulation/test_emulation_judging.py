@@ -110,6 +110,17 @@ def test_losses_are_judged_by_the_binomial_interval(sent: int, lost: int, verdic
     assert found.bounds == binomial.interval(lost, sent)
 
 
+@pytest.mark.parametrize(
+    ("sent", "repeated", "verdict"), [(200, 40, OK), (200, 80, NOT_MET), (200, 0, NOT_MET), (11, 0, TOO_FEW)]
+)
+def test_duplicates_are_judged_by_the_binomial_interval(sent: int, repeated: int, verdict: str) -> None:
+    doubling = pair(LinkValues(delay_ms=10, duplicate_percent=20))
+    found = {address: RoundTrips((10.0,) * sent, repeated) for address in (V4, V6)}
+    judged = judge(doubling, found)[V4]
+    assert (judged.duplicates, judged.whole) == (verdict, OK if verdict == TOO_FEW else verdict)
+    assert judge(pair(LinkValues(delay_ms=10)), found)[V4].duplicates == NOT_ASKED
+
+
 def test_families_that_pass_apart_may_fail_together() -> None:
     shaped = pair(LinkValues(delay_ms=10, loss_percent=10))
     found = answers(*lossy(50, 1))

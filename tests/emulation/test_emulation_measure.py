@@ -157,20 +157,25 @@ def test_whatever_else_links_do_is_measured(dozen: Hosts, tmp_path: Path) -> Non
         link(cloud[2], fog[2], delay_ms=5.0, corrupt_percent=10.0),
         link(cloud[3], fog[3], down=True),
         link(cloud[0], fog[1], delay_ms=12.0, jitter_ms=6.0),
-        link(fog[3], cloud[0], delay_ms=4.0, duplicate_percent=25.0),  # kernels want no other netem beside such a one
+        link(fog[3], cloud[0], delay_ms=4.0, duplicate_percent=25.0),
+        link(fog[3], cloud[1], delay_ms=9.0, duplicate_percent=60.0, loss_percent=10.0),
+        link(fog[3], cloud[2], delay_ms=2.0),
     ]
     asked = constraints(links, dozen)
     apply.apply(asked, dozen, print)
     rows = measure.measure(asked, dozen, tmp_path, print)
-    normal, reordered, corrupted, down, uniform, doubled = (row["pairs"][0] for row in rows)
-    assert [row["verdict"] for row in rows] == ["ok"] * 6
+    normal, reordered, corrupted, down, uniform, doubled, both, single = (row["pairs"][0] for row in rows)
+    assert [row["verdict"] for row in rows] == ["ok"] * 8
     assert normal["measured_rtt_ms"] == pytest.approx(80, abs=8)
     assert normal["quartiles_ms"][2] - normal["quartiles_ms"][0] > 10
     assert (reordered["expected_quartiles_ms"], reordered["overtaking"] > 0) == ([0, 30, 30], True)
     assert corrupted["lost"] > 0
     assert (down["expected_rtt_ms"], down["measured_rtt_ms"], down["lost"]) == (None, None, down["probes"])
     assert uniform["measured_rtt_ms"] == pytest.approx(12, abs=4)
+    assert (doubled["expected_duplicates_percent"], doubled["duplicates_verdict"]) == (25, "ok")
     assert 20 < doubled["duplicates"] < 90  # of 200
+    assert (both["expected_duplicates_percent"], both["loss_verdict"]) == (48.6, "ok")  # 60 % of 90 % of 90 %
+    assert (single["duplicates"], "duplicates_verdict" in single) == (0, False)
     assert "no answer" in (tmp_path / "summary.txt").read_text()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,11 +23,11 @@ def test_fping_output() -> None:
         "10.0.0.2 : 1.0",
     ]
     found = parse("\n".join(lines))
-    assert found["10.0.0.1"] == RoundTrips((28.4, None, 28.2, 29.0), duplicates=1)
+    assert found["10.0.0.1"] == RoundTrips((28.4, None, 28.2, 29.0), repeated=1)
     assert (found["10.0.0.1"].sent, found["10.0.0.1"].lost, found["10.0.0.1"].median_ms) == (4, 1, 28.4)
     assert found["10.0.0.1"].best_ms == 28.2
     assert (found["fd00::1"].sent, found["fd00::1"].lost, found["fd00::1"].median_ms) == (2, 2, None)
-    assert found["fd00::1"].duplicates == 2
+    assert found["fd00::1"].repeated == 1  # one probe, three answers
     assert found["10.0.0.2"].times_ms == ()
     assert set(found) == {"10.0.0.1", "fd00::1", "10.0.0.2"}
 
@@ -45,7 +46,9 @@ def test_answers_that_overtake_are_counted() -> None:
 def test_volleys_go_out_together_each_with_its_own_count() -> None:
     text = command([Volley(("10.0.0.1", "fd00::1"), 12, 50, 1000), Volley(("10.0.0.2",), 500, 3, 1200)])
     assert "fping -q -C 14 -p 50 -i 1 -t 1000 -b 56 10.0.0.1 fd00::1 >" in text
-    assert "fping -q -C 502 -p 3 -i 1 -t 1200 -b 56 10.0.0.2 >" in text
+    assert "fping -q -C 502 -p 3 -i 0.3 -t 1200 -b 56 10.0.0.2 >" in text
+    busy = command([Volley(("10.0.0.1", "10.0.0.2"), 500, 2, 1000)])
+    assert "-p 2 -i 0.1 " in busy, "fping counts from when it was late, so it must not have to wait for that"
 
 
 def test_ping_output_is_put_as_fping_puts_it() -> None:
@@ -60,8 +63,17 @@ ping() {
     program = script + asked.replace("command -v fping", "false").replace("command -v ping", "true")
     done = subprocess.run(["sh", "-c", program], capture_output=True, text=True, check=True)
     assert parse(done.stdout) == {
-        address: RoundTrips((0.2, None, 0.4), duplicates=1) for address in ("10.0.0.1", "fd00::1")
+        address: RoundTrips((0.2, None, 0.4), repeated=1) for address in ("10.0.0.1", "fd00::1")
     }
+
+
+def test_answers_later_than_fping_remembers_its_probes_are_ping_s(tmp_path: Path) -> None:
+    asked = command([Volley(("10.0.0.1",), 3, 20, 500), Volley(("10.0.0.2",), 3, 20, 40_000)])
+    script = 'fping() { echo "fping $*" >&2; }\nping() { echo "ping $*" >>said; }\n'
+    done = subprocess.run(["sh", "-c", script + asked], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert "fping -q -C 5 -p 20 -i 1 -t 500 -b 56 10.0.0.1\n" in done.stdout
+    assert "10.0.0.2 : - - - - -\n" in done.stdout
+    assert (tmp_path / "said").read_text() == "ping -4 -n -c 5 -i 0.02 -W 40 -s 56 10.0.0.2\n"
 
 
 def test_without_both_programs_the_exit_code_says_so() -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from e2c.emulation.constraint import Exemption
-from e2c.emulation.readback import Shape, layout, shapes
+from e2c.emulation.readback import Shape, layout
 
 LISTING = """\
 qdisc htb 1: root refcnt 2 r2q 10 default 0 direct_packets_stat 3 direct_qlen 1000
@@ -35,7 +35,7 @@ filter parent 1: protocol ip pref 49154 u32 chain 0 fh 800::800 order 2048 key h
 
 
 def test_a_listing_gives_the_shape_per_destination() -> None:
-    found = shapes(LISTING)
+    found = layout(LISTING).by_address
     assert {target: (s.delay_ms, s.loss_percent, s.rate_kbit) for target, s in found.items()} == {
         "10.85.123.12": (28, 0.1, 1e6),
         "10.85.123.14": (0, 0, 1e4),
@@ -45,15 +45,15 @@ def test_a_listing_gives_the_shape_per_destination() -> None:
 
 
 def test_a_class_without_netem_is_not_shaped() -> None:
-    assert "10.85.123.13" not in shapes(LISTING)
-    assert shapes(LISTING.replace("netem", "pfifo")) == {}
-    assert shapes("qdisc noqueue 0: root refcnt 2\n") == {}
+    assert "10.85.123.13" not in layout(LISTING).by_address
+    assert layout(LISTING.replace("netem", "pfifo")).by_address == {}
+    assert layout("qdisc noqueue 0: root refcnt 2\n").by_address == {}
 
 
 FULL = """\
 #= 1:1 rate 100mbit quantum 60000 | limit 1500 delay 28ms 2ms distribution normal loss 0.1% reorder 25%
 qdisc htb 1: root refcnt 2 r2q 10 default 0 direct_packets_stat 16 direct_qlen 1000
-qdisc netem 4010: parent 1:1 limit 1500 delay 28ms  2ms loss 0.1% duplicate 1.5% reorder 25% corrupt 0.01% gap 1
+qdisc netem 4010: parent 1:1 limit 1500 delay 28ms  2ms loss 0.1% reorder 25% corrupt 0.01% gap 1
 class htb 1:1 root leaf 4010: prio 0 rate 100Mbit ceil 100Mbit burst 1600b cburst 1600b\x20
 filter parent 1: protocol ip pref 1 u32 chain 0\x20
 filter parent 1: protocol ip pref 1 u32 chain 0 fh 801: ht divisor 1\x20
@@ -76,13 +76,13 @@ filter parent 1: protocol ipv6 pref 2 u32 chain 0 fh 800::802 order 2050 key ht 
   match 96b70000/ffffffff at 28
   match 00000000/ffffffff at 32
   match 0000000c/ffffffff at 36
-filter parent 1: protocol ip pref 3 u32 chain 0\x20
-filter parent 1: protocol ip pref 3 u32 chain 0 fh 802: ht divisor 1\x20
-filter parent 1: protocol ip pref 3 u32 chain 0 fh 802::800 order 2048 key ht 802 bkt 0 *flowid 1:1 not_in_hw\x20
+filter parent 1: protocol ip pref 5 u32 chain 0\x20
+filter parent 1: protocol ip pref 5 u32 chain 0 fh 802: ht divisor 1\x20
+filter parent 1: protocol ip pref 5 u32 chain 0 fh 802::800 order 2048 key ht 802 bkt 0 *flowid 1:1 not_in_hw\x20
   match 0a5ca50c/ffffffff at 16
-filter parent 1: protocol ipv6 pref 4 u32 chain 0\x20
-filter parent 1: protocol ipv6 pref 4 u32 chain 0 fh 803: ht divisor 1\x20
-filter parent 1: protocol ipv6 pref 4 u32 chain 0 fh 803::800 order 2048 key ht 803 bkt 0 *flowid 1:1 not_in_hw\x20
+filter parent 1: protocol ipv6 pref 6 u32 chain 0\x20
+filter parent 1: protocol ipv6 pref 6 u32 chain 0 fh 803: ht divisor 1\x20
+filter parent 1: protocol ipv6 pref 6 u32 chain 0 fh 803::800 order 2048 key ht 803 bkt 0 *flowid 1:1 not_in_hw\x20
   match fdc6e494/ffffffff at 24
   match 96b70000/ffffffff at 28
   match 00000000/ffffffff at 32
@@ -99,12 +99,11 @@ def test_all_that_a_link_does_is_read() -> None:
         jitter_ms=2,
         distribution="normal",
         loss_percent=0.1,
-        duplicate_percent=1.5,
         reorder_percent=25,
         corrupt_percent=0.01,
         limit_packets=1500,
         rate_kbit=1e5,
-        words="delay 28ms jitter 2ms normal loss 0.1% duplicate 1.5% reorder 25% corrupt 0.01% rate 100Mbit",
+        words="delay 28ms jitter 2ms normal loss 0.1% reorder 25% corrupt 0.01% rate 100Mbit",
     )
     assert found.targets == {1: {"10.92.165.12", "fdc6:e494:96b7::c"}}
     assert [(one.handle, one.address, one.exempt) for one in found.filters if one.exempt] == [
@@ -138,4 +137,4 @@ def test_numbers_as_tc_prints_them(said: str, delay_ms: float, jitter_ms: float,
 
 @given(st.text(max_size=200))
 def test_any_text_is_read_without_failing(text: str) -> None:
-    shapes(text)
+    layout(text)

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 from emulation_pairs import answers, host, pair, shaped
 
-from e2c.emulation import measure, plot, showing, table
+from e2c.emulation import measure, plot, showing, table, writing
 from e2c.emulation.judging import TOO_FEW
 from e2c.emulation.pairs import Pair
 from e2c.emulation.probing import Answer
@@ -54,6 +54,13 @@ def test_a_table_tells_rule_pair_asked_measured_and_verdict() -> None:
     assert "  no answer  " in lines[7]
     assert "  none of 2 probes answered  " in lines[7]
     assert lines[7].endswith("ok")
+
+
+def test_a_table_tells_the_least_and_the_most_that_corruption_loses() -> None:
+    (_, _, first, *_) = table.table([rows(pair(LinkValues(corrupt_percent=10)), 0.1)], []).splitlines()
+    assert "RTT 0 ms, loss 8.5 to 10 %" in first
+    (_, _, first, *_) = table.table([rows(LOSSY, 20.3)], []).splitlines()
+    assert "loss 1 %" in first
 
 
 def test_a_table_tells_what_tc_says_otherwise() -> None:
@@ -122,6 +129,16 @@ def test_asked_told_and_measured_side_by_side() -> None:
     assert shown[0]["measured"].endswith("rate 9.8 mbit")
     assert shown[0]["verdict"] == "ok"
     assert (shown[1]["tc"], shown[2]["measured"], shown[2]["verdict"]) == ("nothing", "", "")
+
+
+def test_long_selectors_have_folders_of_their_own(tmp_path: Path) -> None:
+    one = pair(LinkValues(delay_ms=1))
+    assert one.there is not None
+    for end in "ab":
+        rule = one.there.model_copy(update={"src": ",".join(["edge.client.1.*"] * 60), "dst": end})
+        writing.write_raw(tmp_path, [rule], [one], {one: Answer({}, f"{end}\n", 10)}, {})
+    written = sorted(path.read_text() for path in tmp_path.glob("*/layer.service.1.1.fpout"))
+    assert written == ["a\n", "b\n"]
 
 
 def test_an_earlier_measurement_is_removed(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from e2c.config.assignments import read_change
 from e2c.emulation.constraint import nothing_exempt
+from e2c.errors import StateError
 from e2c.experiment import changes
 from e2c.experiment.changes import Ledger, Record, add_up, confirmed, words
 from e2c.model.host import Addresses, Host, Interface
@@ -114,6 +115,14 @@ def test_lines_are_read_again_and_those_that_were_cut_off_are_not(tmp_path: Path
         other.add(confirmed("ends", run="run"))
     assert [record.kind for record in other.records()] == ["applied", "begins", "ends"]
     assert [record.kind for record in ledger.records()] == ["applied", "begins", "ends"]
+
+
+def test_a_full_disk_is_told_in_a_sentence(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    ledger.path.parent.mkdir()
+    ledger.path.symlink_to("/dev/full")
+    with pytest.raises(StateError, match=f"{ledger.path}: cannot write: No space left on device"), ledger.held():
+        ledger.add(APPLIED)
 
 
 def test_one_at_a_time_changes_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,8 +18,8 @@ import pytest
 from experiment_bookings import in_a_child
 
 from e2c.emulation import commands, measure
-from e2c.emulation.readback import shapes
-from e2c.errors import BusyError, E2CError, EmulationError, MissingToolError
+from e2c.emulation.readback import layout
+from e2c.errors import BusyError, E2CError, EmulationError, MissingToolError, RemoteError
 from e2c.experiment import links, releasing, runs, steps, timetable
 from e2c.experiment.changes import Ledger, Record
 from e2c.experiment.deployment import deploy
@@ -117,7 +117,7 @@ def change(at_s: float, sources: tuple[str, ...], destinations: tuple[str, ...],
 def told(experiment: Experiment, host: str, target: str, family: str = "v4") -> str:
     """What a host's ``tc`` says of what it sends to another."""
     listed = shell.run(experiment.hosts[host], f"{commands.BATCH} <<'end'\n{commands.listing('eth0')}end")
-    return shapes(listed.stdout)[getattr(experiment.hosts[target].addresses, family)].words
+    return layout(listed.stdout).by_address[getattr(experiment.hosts[target].addresses, family)].words
 
 
 def reached(experiment: Experiment, host: str, target: str, family: str = "v4") -> bool:
@@ -383,6 +383,63 @@ def test_what_is_asked_told_and_measured_is_shown(scenario: Path, experiment: Ex
     assert {row["state"] for row in shown["links"]} == {"as asked"}
     assert shown["changes"] == []
     assert not shown["edited"]
+
+
+@pytest.fixture
+def one_is_silent(experiment: Experiment) -> Iterator[None]:
+    """Nobody answers at the address of a host."""
+    hosts = experiment.state.hosts
+    gone = (host.model_copy(update={"port": 9}) if host.key == ONE else host for host in hosts)
+    experiment.update(hosts=tuple(gone))
+    yield
+    experiment.update(hosts=hosts)
+
+
+@pytest.mark.usefixtures("one_is_silent")
+def test_a_host_that_does_not_answer_keeps_no_other_from_being_changed_and_shown(
+    scenario: Path, experiment: Experiment
+) -> None:
+    silent = f"links were not changed on {ONE}: {ONE}: ssh: connect to host .* port 9: .*What all others send is"
+    with pytest.raises(RemoteError, match=silent):
+        links.change(scenario, "all", "all", ["delay=30ms"], symmetric=False, observe=experiment.observe)
+    assert told(experiment, TWO, CLOUD) == "delay 30ms rate 1Gbit"
+    ledger = Ledger(experiment.folder)
+    assert (ledger.records()[-1].kind, ledger.records()[-1].missed) == ("set", (ONE,))
+    shown = links.shown(scenario)
+    assert list(shown["silent"]) == [ONE]
+    states = {row["from"]: row["state"] for row in shown["links"]}
+    assert states == {CLOUD: "as asked", ONE: "unknown", TWO: "as asked"}
+
+    before = len(ledger.records())
+    with pytest.raises(RemoteError, match=f"links were not changed on {ONE}"):
+        links.change(scenario, ONE, CLOUD, ["down"], symmetric=False, observe=experiment.observe)
+    assert len(ledger.records()) == before, "what nobody was told does not hold"
+
+    scheduled(experiment, change(0, (ONE, TWO), (CLOUD,), delay_ms=40.0))
+    old = len([record for record in ledger.records() if record.kind == "schedule"])
+
+    def play() -> None:
+        with timetable.playing(experiment, "run"):
+            assert wait_for(ledger, old + 1)[-1].missed == (ONE,)
+            assert told(experiment, TWO, CLOUD) == "delay 40ms rate 1Gbit"
+
+    with pytest.raises(E2CError, match=f"{ONE}: ssh"):
+        play()
+    assert told(experiment, TWO, CLOUD) == "delay 30ms rate 1Gbit", "set back, as far as hosts answer"
+    with pytest.raises(RemoteError, match=f"links were not changed on {ONE}"):
+        links.reset_links(experiment)
+    with pytest.raises(KeyError):
+        told(experiment, TWO, CLOUD)
+
+
+def test_a_change_that_a_host_has_missed_is_made_by_the_same_command(scenario: Path, experiment: Experiment) -> None:
+    def again() -> None:
+        links.change(scenario, ONE, CLOUD, ["delay=30ms"], symmetric=False, observe=experiment.observe)
+
+    again()
+    assert shell.run(experiment.hosts[ONE], "tc qdisc del dev eth0 root").ok  # as after a restart
+    again()
+    assert told(experiment, ONE, CLOUD) == "delay 30ms rate 1Gbit"
 
 
 def test_pairs_without_a_rule_are_changed_too(scenario: Path, experiment: Experiment) -> None:

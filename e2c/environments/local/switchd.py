@@ -123,6 +123,7 @@ class Switch:
         self._make_taps()
         self.console, theirs = socket.socketpair()
         self.console.settimeout(_BOOT_LIMIT_S)
+        self.copiers: set[int] = set()
         self.patience_s = 0.0  # no nudges yet: what is sent now would be echoed
         self.pending = b""
         self.process = self._boot(theirs)
@@ -308,14 +309,31 @@ class Switch:
         number, _, rest = told.partition("\0")
         if not number.isdecimal():
             return "1\0\0this is no request for tc\n"
-        *arguments, text = rest.split("\0", int(number))
         device = self.order["device"]
-        code, out, err = self.run(
-            "tc",
-            [f"ifb{index}" if word == device else word for word in arguments],
-            re.sub(rf"(?<!\S){device}(?!\S)", f"ifb{index}", text),
+        theirs = {device: f"ifb{index}", f"dup-{device}": f"dup{index}", f"dup-{device}r": f"back{index}"}
+        ours = {name: word for word, name in theirs.items()}
+        told = re.sub(rf"(?<![^\s\0])({'|'.join(theirs)})(?![^\s\0])", lambda found: theirs[found[0]], rest)
+        # where copies of packets come back, they arrive as from the host once more
+        told = told.replace(f"mirred egress redirect dev ifb{index}", f"mirred ingress redirect dev vec{index}")
+        *arguments, text = told.split("\0", int(number))
+        if index not in self.copiers and f"qdisc add dev back{index} " in text:
+            self._add_copier(index)
+        code, out, err = self.run("tc", arguments, text)
+        named = re.compile(rf"\b({'|'.join(ours)})\b")
+        return "\0".join([str(code), *(named.sub(lambda found: ours[found[0]], said) for said in (out, err))])
+
+    def _add_copier(self, index: int) -> None:
+        """The interface that makes the duplicates of what a host sends, as :mod:`e2c.emulation.copying` has it."""
+        self.require("ip", f"link add dup{index} type veth peer name back{index}")
+        for name in (f"dup{index}", f"back{index}"):
+            self.require("ip", f"link set {name} up")
+        # Each copy gets memory of its own. Else netem, before it damages a packet, makes another one of it, which no
+        # longer knows the length of its header; an ifb needs that, and the kernel panics without.
+        self.require("tc", f"qdisc add dev dup{index} clsact")
+        self.require(
+            "tc", f"filter add dev dup{index} egress matchall action pedit munge offset 0 u32 set 0 retain 0 pipe"
         )
-        return "\0".join([str(code), *(re.sub(rf"\bifb{index}\b", device, said) for said in (out, err))])
+        self.copiers.add(index)
 
 
 class Request:

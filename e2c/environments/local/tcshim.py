@@ -13,6 +13,8 @@ import sys
 REAL = "/usr/sbin/tc" if os.path.exists("/usr/sbin/tc") else "/sbin/tc"
 SWITCH = "/run/e2c/tc"
 DEVICE = "eth0"
+DEVICES = (DEVICE, f"dup-{DEVICE}", f"dup-{DEVICE}r")
+"""Those that the switch has: the host's own, and both ends of that which makes duplicates (e2c.emulation.copying)."""
 LISTING = ("show", "list", "ls")
 
 
@@ -20,7 +22,7 @@ def for_switch(arguments: list[str]) -> list[str] | None:
     """The arguments to send to the switch, or None where the real tc is meant."""
     words = [word for word in arguments if not word.startswith("-")]
     if "dev" in words[:-1]:
-        return arguments if words[words.index("dev") + 1] == DEVICE else None
+        return arguments if words[words.index("dev") + 1] in DEVICES else None
     if words and words[0] in ("qdisc", "class", "filter") and (len(words) == 1 or words[1] in LISTING):
         return [*arguments, "dev", DEVICE]
     return None

@@ -20,7 +20,10 @@ import sys
 import termios
 import tty
 
-MODULES = ("bridge", "ifb", "sch_netem", "sch_htb", "sch_tbf", "sch_ingress", "cls_u32", "cls_matchall", "act_mirred")
+MODULES = (
+    *("bridge", "ifb", "veth", "sch_netem", "sch_htb", "sch_tbf", "sch_ingress"),
+    *("cls_u32", "cls_matchall", "act_mirred", "act_skbedit", "act_pedit"),
+)
 PARAMETERS = {"ifb": b"numifbs=0", "ipv6": b"disable_ipv6=1"}
 OPTIONAL = ("sch_tbf",)
 FOLDER = "/usr/lib/uml/modules"
