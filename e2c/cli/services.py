@@ -11,6 +11,9 @@ from e2c.cli import completion, render
 from e2c.cli.arguments import Format
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from e2c.services.declaring import Declared
     from e2c.services.finding import Broken, Found
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
@@ -106,7 +109,7 @@ def show(name: Name, scenario: Scenario = None, output: Output = Format.table) -
     """Show what a plugin says of itself.
 
     Its docstring, its file, the hooks that it has, the sub-services that it registers, and the metadata that it looks
-    for, as far as its text tells. Nothing of it is run.
+    for, as far as its text tells; of keys that it declares the type, range and default. Nothing of it is run.
     """
     from e2c.services import finding
 
@@ -147,7 +150,21 @@ def _json(one: Found) -> dict[str, Any]:
         "hooks": list(known.hooks) if known else [],
         "sub_services": list(one.sub_services),
         "metadata": list(known.keys) if known else [],
+        "declared": _declared(known.declared) if known and known.declared is not None else None,
     }
+
+
+def _declared(keys: Mapping[str, Declared]) -> list[dict[str, Any]]:
+    return [
+        {
+            "key": key.name,
+            "type": key.kind,
+            "required": key.default is ...,
+            "default": None if key.default is ... else key.default,
+            **key.limits,
+        }
+        for key in keys.values()
+    ]
 
 
 def _broken(one: Broken) -> dict[str, Any]:
@@ -155,7 +172,7 @@ def _broken(one: Broken) -> dict[str, Any]:
 
 
 def _text(one: Found) -> str:
-    parts = _json(one)
+    parts, known = _json(one), one.definition
     lines = [f"{one.name} ({one.origin}, written for {parts['written_for']})", one.place]
     if parts["doc"]:
         lines += ["", parts["doc"]]
@@ -163,7 +180,11 @@ def _text(one: Found) -> str:
     for title, values in (
         ("hooks", parts["hooks"]),
         ("sub-services", parts["sub_services"]),
-        ("metadata it looks for", parts["metadata"]),
+        *([("metadata it looks for", parts["metadata"])] if known is None or known.declared is None else []),
     ):
         lines.append(f"{title}: {', '.join(values) or 'none'}")
+    if known is not None and known.declared is not None:
+        lines += ["keys:", *(f"  {key.name}: {key.described}" for key in known.declared.values())]
+    if known is not None and known.unclear is not None:
+        lines.append(f"keys: cannot be read in line {known.unclear[0]}: {known.unclear[1]}")
     return "\n".join(lines)

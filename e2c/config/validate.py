@@ -6,13 +6,15 @@ import re
 import types
 import typing
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, RootModel, ValidationError
 
+from e2c.config.compose import Node
 from e2c.config.document import Document
-from e2c.config.problems import MAX_PROBLEMS, Path, Problem, bounded, listed, nearest, shown
+from e2c.config.problems import MAX_PROBLEMS, Path, Problem, bounded, dotted, listed, nearest, shown
 
 MAX_NAMED = 12
 """Names that a hint lists."""
@@ -24,6 +26,7 @@ _WANTED = {
     "int_type": "a whole number",
     "int_from_float": "a whole number",
     "int_parsing": "a whole number",
+    "float_type": "a number",
     "bool_type": "true or false",
     "list_type": "a list",
     "tuple_type": "a list",
@@ -47,6 +50,23 @@ def validate(
         details = _details(model, document.data, error, context)
     problems = (_problem(document, model, detail) for detail in details if not _spurious(document, detail))
     return None, list(dict.fromkeys(bounded(problems)))
+
+
+def validate_part(document: Document, path: Path, name: str, model: type[BaseModel], data: Any) -> list[Problem]:
+    """What is wrong with a mapping of a document.
+
+    Args:
+        path: where it stands; name: what messages call it.
+        data: what is to be looked at of it.
+    """
+    place = document.node(path)
+    if place is None:
+        return []
+    line, column = place.line, place.column
+    root = Node(line, column, {name: (place, place)}) if document.root else None
+    outer = RootModel[dict[str, model]]  # type: ignore[valid-type]
+    _, problems = validate(replace(document, data={name: data}, root=root), outer)
+    return [replace(one, path=dotted(path) + one.path.removeprefix(name)) for one in problems]
 
 
 def _details(model: type[BaseModel], data: Any, error: ValidationError, context: dict[str, Any] | None) -> list[Any]:
@@ -104,8 +124,10 @@ def _problem(document: Document, model: type[BaseModel], detail: Any) -> Problem
         hint = "Write it without quotes" if numeric else f"Did you mean {near!r}?" if near else ""
         return document.problem(path, "not-allowed", f"{where} must be {listed(choices)}, not {shown(value)}", hint)
     if kind in _BOUNDS:
-        tail = f", not {shown(value)}" if kind.endswith("_equal") else ""
+        tail = f", not {shown(value)}" if kind in _COMPARED else ""
         return document.problem(path, "out-of-range", f"{where} must {_BOUNDS[kind].format(**context)}{tail}", hint)
+    if kind == "string_pattern_mismatch" and not context["pattern"].startswith("^["):
+        return document.problem(path, "name", f"{where} must match {context['pattern']}, not {shown(value)}", hint)
     if kind == "string_pattern_mismatch":
         bad = next((char for char in value if not re.match(context["pattern"], char)), "")
         return document.problem(path, "name", f"{where} may not hold {bad!r}", hint)
@@ -120,10 +142,14 @@ def _problem(document: Document, model: type[BaseModel], detail: Any) -> Problem
     return document.problem(path, kind, clause, hint, key=key)
 
 
+_COMPARED = frozenset({"greater_than", "greater_than_equal", "less_than", "less_than_equal", "multiple_of"})
 _BOUNDS = {
+    "greater_than": "be more than {gt}",
     "greater_than_equal": "be at least {ge}",
     "int_parsing_size": "be a smaller number",
+    "less_than": "be less than {lt}",
     "less_than_equal": "be at most {le}",
+    "multiple_of": "be a multiple of {multiple_of}",
     "string_too_short": "not be empty",
     "string_too_long": "have at most {max_length} characters",
     "too_short": "not be empty",

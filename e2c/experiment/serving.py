@@ -6,12 +6,14 @@ that a plugin finds what stands before it at work.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+from e2c.config.settings import read_settings
 from e2c.errors import E2CError, ServiceError
 from e2c.experiment.asking import ask
 from e2c.experiment.events import Event, Kind, Observer
@@ -21,11 +23,12 @@ from e2c.model.host import Host
 from e2c.model.plan import PlannedHost
 from e2c.model.run import RunRecord
 from e2c.model.service import Served, ServiceRecord
-from e2c.plan.services import PlannedService
+from e2c.plan.services import PlannedService, named
 from e2c.plan.services import services as planned_services
 from e2c.plan.variables import Extras, self_variables
 from e2c.provenance.serving import libmonetdb
 from e2c.services import finding, monitoring, provenance, running
+from e2c.services.declaring import settled
 from e2c.services.finding import Found
 
 DRAIN_S = 120
@@ -34,6 +37,8 @@ CHECK_S = 30
 SAVE_S = 3600
 STOP_S = 60
 """Time in seconds that all services together have to end before their hosts are given back."""
+
+LONGER = "Let it take longer with E2C_SERVICE_TIMEOUT=SECONDS, if it only needs more time"
 
 Save = Callable[[Experiment, Path], None]
 Tell = Callable[[str], None]
@@ -58,7 +63,8 @@ def serve(experiment: Experiment) -> None:
         served = _deploy(experiment)
         if served:
             changes["served"] = served
-            changes["hosts"] = _named(experiment.state.hosts, served)
+            # so that selectors of all commands know the names that plugins gave
+            changes["hosts"] = tuple(named(experiment.state.hosts, _names(served)))
 
 
 def preflight(hosts: Sequence[PlannedHost], observe: Observer) -> None:
@@ -76,14 +82,16 @@ def preflight(hosts: Sequence[PlannedHost], observe: Observer) -> None:
             running.call(found, asked, *_tellers(observe, "check"), limit_s=LOAD_S)
 
 
-def savers(record: RunRecord | None) -> tuple[Save, ...]:
+def savers(record: RunRecord | None, *, wait: bool = True) -> tuple[Save, ...]:
     """What saves the data of services: each takes the experiment and the folder to write into, and fails by itself.
 
     Args:
         record: the run whose data are wanted; ``None``: all.
+        wait: for the sample of monitoring that is being taken.
     """
     # samples go into the database before it is copied
-    return partial(_save_samples, record=record), partial(_save_provenance, record=record), _save_plugins
+    samples = partial(_save_samples, record=record, wait=wait)
+    return samples, partial(_save_provenance, record=record), _save_plugins
 
 
 def stop(experiment: Experiment) -> None:
@@ -91,7 +99,7 @@ def stop(experiment: Experiment) -> None:
 
     Bounded in time, and never raises: hosts must be given back whatever a plugin does.
     """
-    lasting = {host.key for host in experiment.state.hosts if experiment.state.served and not _wiped(host.provider)}
+    lasting = {host.key for host in experiment.state.hosts if experiment.state.served and not wiped(host.provider)}
     ending = [one for one in experiment.state.served if lasting & set(one.hosts)]
     questions = {one.key: partial(_hook, experiment, one, "destroy", "release", STOP_S) for one in reversed(ending)}
     for key, answer in ask(questions, STOP_S).items():
@@ -144,13 +152,16 @@ def endpoints(experiment: Experiment, one: Served) -> dict[str, str]:
 
 
 def sources(state: State) -> list[Path]:
-    """Files of the plugins that deployed services."""
-    return [path for path in dict.fromkeys(Path(one.source) for one in state.served) if path.is_file()]
+    """Files of the plugins that deployed services, and those beside them that several may share."""
+    files = dict.fromkeys(Path(one.source) for one in state.served)
+    shared = {one: None for path in files for one in sorted(path.parent.glob("_*.py")) if path.is_absolute()}
+    return [path for path in {**files, **shared} if path.is_file()]
 
 
 def _deploy(experiment: Experiment) -> tuple[Served, ...]:
     done: list[Served] = []
     earlier = experiment.state.served  # of a deployment that was cut off
+    limit_s = read_settings(os.environ)[0].service_timeout
     for service, found in _with_plugins(experiment.plan.hosts):
         hosts = [experiment.hosts[host.key] for host in service.hosts if host.key in experiment.hosts]
         if not hosts:
@@ -170,8 +181,8 @@ def _deploy(experiment: Experiment) -> tuple[Served, ...]:
         later = [known for known in earlier if known.key not in {one.key, *(other.key for other in done)}]
         experiment.update(served=(*done, one, *later))
         experiment.progress("serve")(f"{service.key}: plugin {found.name} of {found.source}")
-        asked = _asked(experiment, one, "deploy", service.metadata(), hosts)
-        answer = running.call(found, asked, *_tellers(experiment.observe, "serve"))
+        asked = _asked(experiment, found, one, "deploy", service.metadata(), hosts)
+        answer = running.call(found, asked, *_tellers(experiment.observe, "serve"), limit_s=limit_s, more=LONGER)
         done.append(one.model_copy(update={"registered": answer.registered, "kept": answer.kept, "complete": True}))
     return tuple(done)
 
@@ -207,7 +218,7 @@ def _hook(
         return False
     planned = next(service for service in planned_services(experiment.plan.hosts) if service.key == one.key)
     hosts = [experiment.hosts[key] for key in one.hosts]
-    asked = _asked(experiment, one, hook, planned.metadata(), hosts)
+    asked = _asked(experiment, found, one, hook, planned.metadata(), hosts)
     if target is not None:
         target.mkdir(parents=True, exist_ok=True)
         asked = asked.model_copy(update={"target": str(target)})
@@ -215,13 +226,19 @@ def _hook(
 
 
 def _asked(
-    experiment: Experiment, one: Served, hook: running.Hook, metadata: dict[str, Any], hosts: Sequence[Host]
+    experiment: Experiment,
+    found: Found,
+    one: Served,
+    hook: running.Hook,
+    metadata: dict[str, Any],
+    hosts: Sequence[Host],
 ) -> running.Asked:
+    declared = found.definition.declared if found.definition else None
     return running.Asked(
         service=one.key,
         hook=hook,
         hosts=tuple(hosts),
-        metadata=metadata,
+        metadata=metadata if declared is None else settled(declared, metadata, one.key),
         known={host.key: self_variables(host) for host in hosts},
         kept=one.kept,
         registered=one.registered,
@@ -238,15 +255,6 @@ def _tellers(observe: Observer, phase: str) -> tuple[Tell, Tell]:
         return lambda text: observe(Event(kind, phase, text))
 
     return teller("step"), teller("warning")
-
-
-def _named(hosts: tuple[Host, ...], served: tuple[Served, ...]) -> tuple[Host, ...]:
-    """The hosts with the names that plugins gave them, so that selectors of all commands know these."""
-    names = _names(served)
-    return tuple(
-        host.model_copy(update={"roles": tuple(dict.fromkeys((*host.roles, *names.get(host.key, ()))))})
-        for host in hosts
-    )
 
 
 def _names(served: Iterable[Served]) -> dict[str, tuple[str, ...]]:
@@ -267,7 +275,7 @@ def _reason(answer: BaseException | None, limit_s: float) -> str:
     return repr(answer)
 
 
-def _wiped(name: str) -> bool:
+def wiped(name: str) -> bool:
     """Nothing of what is put on hosts of that testbed is left when they are released."""
     try:
         return bool(getattr(provider(name), "wiped", True))
@@ -275,7 +283,7 @@ def _wiped(name: str) -> bool:
         return True
 
 
-def _save_samples(experiment: Experiment, folder: Path, record: RunRecord | None) -> None:
+def _save_samples(experiment: Experiment, folder: Path, record: RunRecord | None, *, wait: bool) -> None:
     plan, target = experiment.plan.monitoring, folder / "monitoring-data"
     there = {service.name: service.host for service in experiment.state.services}
     if plan is None or monitoring.NAME not in there:
@@ -285,7 +293,7 @@ def _save_samples(experiment: Experiment, folder: Path, record: RunRecord | None
     since, until = (datetime.fromisoformat(moment) if moment else None for moment in span)
     say = experiment.progress("backup")
     try:
-        monitoring.collect(plan, experiment.hosts, target, say, since, until)
+        monitoring.collect(plan, experiment.hosts, target, say, since, until, wait=wait)
     finally:  # those of other hosts, where one failed
         if "provenance" in there:
             monitoring.load(plan, experiment.hosts, experiment.hosts[there["provenance"]], target, say)
@@ -303,6 +311,7 @@ def _save_provenance(experiment: Experiment, folder: Path, record: RunRecord | N
                 [experiment.hosts[key] for key in plan.agents] if plan is not None else (),
                 # a run that is alone may have records without its name, made by hand or while preparing
                 run=record.identity if record is not None and record.run.name else None,
+                whole=None if folder == experiment.folder else experiment.folder / "provenance-data",
             )
 
 

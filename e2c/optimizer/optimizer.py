@@ -82,6 +82,7 @@ class Optimizer:
         self._experiment: Experiment | None = None
         self._held = ExitStack()
         self._pid = 0
+        self._ending = False
 
     def run(self) -> Any:
         """What a class that derives from this one does: prepare, launch as often as it likes, finalize."""
@@ -98,6 +99,7 @@ class Optimizer:
         Raises:
             E2CError: whatever failed; everything was released again.
         """
+        self._at_home("prepare")
         with self._turn:
             if self._experiment is not None:
                 raise StateError("the optimizer is prepared already", hint="Call finalize() first")
@@ -134,7 +136,10 @@ class Optimizer:
             ScenarioError: the configuration has a value that plays cannot take.
         """
         chosen = configurations.plain(optimization_config or {})
+        self._at_home("launch")
         with self._turn:
+            if self._ending:
+                raise StateError("launch: the optimizer is being finalized", where=str(self.scenario_dir))
             experiment = self._prepared("launch")
             trial = _next_trial(experiment)
             folder = experiment.folder / trial
@@ -173,18 +178,26 @@ class Optimizer:
             return gathered(answer)
 
     def finalize(self) -> None:
-        """Free the hosts; what was saved stays. Does nothing when nothing is held.
+        """Free the hosts; what was saved stays. Does nothing when nothing is held, or another process holds it.
+
+        A launch of another thread that is at work is waited for; those that wait for their turn are refused.
 
         Raises:
             StateError: something may still be booked; the message says how to free it.
         """
-        with self._turn:
-            if self._experiment is None or os.getpid() != self._pid:
-                return
-            try:
-                releasing.destroy(self.scenario_dir, self._observe or _log).require(self.scenario_dir)
-            finally:
-                self._let_go()
+        if self._experiment is None or os.getpid() != self._pid:
+            return
+        self._ending = True
+        try:
+            with self._turn:
+                if self._experiment is None:
+                    return
+                try:
+                    releasing.destroy(self.scenario_dir, self._observe or _log).require(self.scenario_dir)
+                finally:
+                    self._let_go()
+        finally:
+            self._ending = False
 
     def _execute(
         self, experiment: Experiment, run: Run, variables: Mapping[str, Any], environment: Mapping[str, str]
@@ -210,13 +223,22 @@ class Optimizer:
         if self._experiment is None:
             hint = "Call prepare() first, or use `with Optimizer(...) as optimizer:`"
             raise StateError(f"{what}: the optimizer holds no hosts", where=str(self.scenario_dir), hint=hint)
-        if os.getpid() != self._pid:
+        self._at_home(what)
+        return self._experiment
+
+    def _at_home(self, what: str) -> None:
+        """See that this is the process that holds the hosts; before a turn is waited for, because after a fork whoever
+        had it is not there to give it back.
+
+        Raises:
+            StateError: it is another one.
+        """
+        if self._experiment is not None and os.getpid() != self._pid:
             raise StateError(
                 f"{what}: the hosts belong to another process, {self._pid}",
                 where=str(self.scenario_dir),
                 hint="Launch from that process, with threads if need be; see docs/howto/optimizer.md",
             )
-        return self._experiment
 
     def __enter__(self) -> Optimizer:
         if self._experiment is None:
@@ -235,7 +257,7 @@ class Optimizer:
                 where=str(self.scenario_dir),
                 hint="Send it before prepare(), or launch from threads; see docs/howto/optimizer.md",
             )
-        own = ("_turn", "_latest", "_experiment", "_held", "_pid")
+        own = ("_turn", "_latest", "_experiment", "_held", "_pid", "_ending")
         return {name: value for name, value in self.__dict__.items() if name not in own}
 
     def __setstate__(self, state: dict[str, Any]) -> None:

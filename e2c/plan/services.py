@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
+from typing import Any, TypeVar
 
 from e2c.model.host import Host
 from e2c.model.plan import PlannedHost
 from e2c.plan.selectors import select
 from e2c.plan.variables import Extras, self_variables
+
+AnyHost = TypeVar("AnyHost", Host, PlannedHost)
 
 
 @dataclass(frozen=True)
@@ -78,20 +80,19 @@ def expected(hosts: Sequence[PlannedHost], sub_services: Mapping[str, Sequence[s
     return names
 
 
-def named(hosts: Sequence[PlannedHost], names: Mapping[str, Sequence[str]]) -> Sequence[PlannedHost]:
-    """The hosts with more names for selectors to choose them by.
+def named(hosts: Sequence[AnyHost], names: Mapping[str, Sequence[str]]) -> Sequence[AnyHost]:
+    """The hosts, planned or acquired, with more names for selectors to choose them by.
 
     Args:
         names: more names by service key.
     """
     if not names:
         return hosts
-    return [
-        host.model_copy(update={"roles": tuple(dict.fromkeys((*host.roles, *names[host.key])))})
-        if host.key in names
-        else host
-        for host in hosts
-    ]
+    return [_with(host, names.get(host.key, ())) for host in hosts]
+
+
+def _with(host: AnyHost, names: Sequence[str]) -> AnyHost:
+    return host.model_copy(update={"roles": tuple(dict.fromkeys((*host.roles, *names)))})
 
 
 def parts(selector: str, hosts: Sequence[Host], extras: Extras) -> dict[str, dict[str, Any]]:
@@ -104,14 +105,20 @@ def parts(selector: str, hosts: Sequence[Host], extras: Extras) -> dict[str, dic
     """
     told = {}
     for host in hosts:
-        given = [role for role in host.roles if role in extras]
-        named = [role for role in given if _chosen(selector, role)]
-        if named and not _chosen(selector, host.key):
+        named = [role for role in chosen_parts(selector, host) if role in extras]
+        if named:
             entries: dict[str, Any] = {}
             for role in named:
                 entries = {**extras[role], **entries}
             told[host.key] = self_variables(host, entries)
     return told
+
+
+def chosen_parts(selector: str, host: Host) -> list[str]:
+    """Names of sub-services on a host by which a selector chooses it, unless it chooses the service key as well."""
+    begin = f"{host.key.rpartition('.')[0]}."
+    named = [role for role in host.roles if role.startswith(begin) and _chosen(selector, role)]
+    return [] if named and _chosen(selector, host.key) else named
 
 
 def _chosen(selector: str, name: str) -> bool:

@@ -10,6 +10,7 @@ import logging
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -68,11 +69,12 @@ class Default(Service):
 
 
 @contextmanager
-def stood_in(say: Tell, warn: Tell) -> Iterator[None]:
+def stood_in(say: Tell, warn: Tell, folder: Path) -> Iterator[None]:
     """While the block runs, ``import e2clab`` gives what plugins of E2Clab need, and no other module.
 
     Args:
         say, warn: receive what ``e2clab.log.get_logger`` is told.
+        folder: where plugins find each other as ``e2clab.services.plugins.NAME``.
     """
 
     def get_logger(name: str, tags: object = None) -> logging.Logger:  # noqa: ARG001 - E2Clab's signature
@@ -97,6 +99,7 @@ def stood_in(say: Tell, warn: Tell) -> Iterator[None]:
         parent, _, child = name.rpartition(".")
         if parent:
             setattr(sys.modules[parent], child, sys.modules[name])
+    sys.modules["e2clab.services.plugins"].__path__ = [str(folder)]
     try:
         yield
     finally:

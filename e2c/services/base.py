@@ -9,6 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, ClassVar
 
+from pydantic import Field
+
 from e2c.errors import RemoteError
 from e2c.model.host import Host
 from e2c.model.service import Registration
@@ -17,6 +19,8 @@ from e2c.remote.results import TaskResult
 from e2c.services import docker
 from e2c.services.context import CONTEXT, logger
 from e2c.services.registering import Registry
+
+__all__ = ["Field", "Roles", "Service"]
 
 Roles = dict[str, list[Host]]
 """Hosts by label."""

@@ -17,6 +17,7 @@ CACHED = "https://registry-1.docker.io"
 """What an internal registry keeps copies of: the one that the engine asks by itself."""
 SCRIPT = "https://get.docker.com"
 """What installs Docker on many systems, by its makers."""
+MODULES = "python3-docker"
 _CONFIGURATION = "/etc/docker/daemon.json"
 _VERSION = re.compile(r"[0-9][0-9A-Za-z.:~+-]*", re.ASCII)
 Play = dict[str, Any]
@@ -95,7 +96,9 @@ def plays(
         wanted["data-root"] = str(data_root)
     if mirror:
         wanted |= {"registry-mirrors": [f"http://{mirror}"], "insecure-registries": [mirror]}
-    made = [_play("Docker", engines, [*_installed(version), *_configured(wanted), *_started()], gather=True)]
+    made = [
+        _play("Docker", engines, [*_installed(version), *_modules(), *_configured(wanted), *_started()], gather=True)
+    ]
     made[0]["tasks"] += _nvidia(nvidia) + (_login(credentials) if credentials else [])
     if carrier is not None and mirror is not None:
         made.append(_play("registry of images", [carrier.key], _registry(mirror)))
@@ -177,6 +180,32 @@ def _installed(version: str | None) -> list[dict[str, Any]]:
             }
         )
     return tasks
+
+
+def _modules() -> list[dict[str, Any]]:
+    """Tasks that install what Ansible's own modules for Docker need, which plugins may use afterwards; without a word
+    where it cannot be had, because others do not."""
+    return [
+        {
+            "name": "look whether Ansible's modules for Docker would work",
+            "ansible.builtin.command": "{{ ansible_python_interpreter | default('python3') }} -c 'import requests'",
+            "register": "e2c_modules",
+            "failed_when": False,
+            "changed_when": False,
+            "check_mode": False,
+        },
+        {
+            "name": "install what Ansible's modules for Docker need",
+            "ansible.builtin.apt": {
+                "name": [MODULES],
+                "state": "present",
+                "update_cache": True,
+                "cache_valid_time": 3600,
+            },
+            "when": "e2c_modules.rc != 0",
+            "failed_when": False,
+        },
+    ]
 
 
 def _configured(wanted: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from e2c import plugins
 from e2c.services import default
@@ -92,10 +92,7 @@ def available() -> list[Found]:
     listed = []
     for origin in ("scenario", "user", "installed", "built in"):
         here = sorted((one for one in found if one.origin == origin), key=lambda one: one.name)
-        listed += [
-            one if one.name not in seen else Found(one.name, one.origin, one.source, one.definition, one.entry, True)
-            for one in here
-        ]
+        listed += [replace(one, hidden=one.name in seen) for one in here]
         seen |= {one.name for one in here}
     return listed
 
@@ -112,6 +109,8 @@ def broken() -> list[Broken]:
         for path in paths:
             definitions, wrong = read(path)
             if not definitions:
+                if wrong is None and path.stem.startswith("_"):
+                    continue  # for what plugins share
                 line, reason = wrong or (1, "no class in it is derived from Service and has deploy")
                 found.append(Broken(path, line, reason, origin, readable=wrong is None))
     return found
@@ -155,19 +154,27 @@ def load(found: Found) -> type:
         PluginError: it cannot be run, or is no plugin.
     """
     if found.entry is not None:
-        origin = _file(found.entry)
-        with plugins.blamed(origin or Path(found.source), WHAT, PAGE):
-            loaded = found.entry.load()
-    elif found.definition is not None:
-        code = plugins.module(found.definition.path, WHAT, PAGE)
-        with plugins.blamed(found.definition.path, WHAT, PAGE):
-            loaded = getattr(code, found.definition.cls)
-    else:
-        return default.Default
+        return installed(found.entry.value)
+    return default.Default if found.definition is None else loaded(found.definition.path, found.definition.cls)
+
+
+def loaded(path: Path, cls: str) -> type:
+    """A class of a file, as :func:`load`."""
+    code = plugins.module(path, WHAT, PAGE)
+    with plugins.blamed(path, WHAT, PAGE):
+        return _plugin(getattr(code, cls), str(path))
+
+
+def installed(entry: str) -> type:
+    """A class by its module and name, as :func:`load`."""
+    point = EntryPoint("", entry, plugins.SERVICES)
+    with plugins.blamed(_file(point) or Path(entry), WHAT, PAGE):
+        return _plugin(point.load(), entry)
+
+
+def _plugin(loaded: Any, source: str) -> type:
     if not isinstance(loaded, type) or not callable(getattr(loaded, "register_service", None)):
-        raise plugins.PluginError(
-            f"{found.source} is no class derived from e2c.services.base.Service", hint=f"See {PAGE}"
-        )
+        raise plugins.PluginError(f"{source} is no class derived from e2c.services.base.Service", hint=f"See {PAGE}")
     return loaded
 
 
@@ -180,7 +187,7 @@ def _paths() -> list[tuple[Origin, list[Path]]]:
 
 def _in_files(origin: Origin) -> list[Found]:
     paths = dict(_paths())[origin]
-    definitions = [one for path in paths for one in read(path)[0]]
+    definitions = [one for path in paths if not path.stem.startswith("_") for one in read(path)[0]]
     return [Found(one.name, origin, str(one.path), one) for one in definitions]
 
 

@@ -36,6 +36,15 @@ def add(file: Path, *, link: bool, force: bool, tell: Tell) -> tuple[Path, list[
         why = "no class in it is derived from Service and has deploy" if file.suffix == ".py" else "it is no .py file"
         what = "defines no service plugin, so it was not added"
         raise ServiceError(what, where=str(file), why=why, hint=f"See {PAGE}")
+    beside = [] if link else reading.neighbours(file)
+    if beside:
+        why = f"it needs {', '.join(one.name for one in beside)} beside it, and one file is copied"
+        hint = "Add it with --link, or make a distribution of them"
+        raise ServiceError("was not added", where=str(file), why=why, hint=hint)
+    unclear = next((one.unclear for one in definitions if one.unclear), None)
+    if unclear is not None:
+        what = "declares keys that cannot be read, so it was not added"
+        raise ServiceError(what, where=f"{file}:{unclear[0]}", why=unclear[1], hint=f"See {PAGE}")
     target = finding.folder() / file.name
     _unclaimed([one.name for one in definitions], target, force=force)
     for one in definitions:

@@ -36,11 +36,10 @@ READY_S = 10
 PAUSE_S = 1
 """How long after its end a collector is started again."""
 
-SKEW_S = 5
-"""Difference of clocks that may be due to the way of the question."""
-
-AWAITED_S = 2
-"""Longest period at the end of which samples are fetched, instead of at once."""
+AWAITED_S = 60
+"""Longest period whose end is waited for when samples are fetched."""
+TOLD_S = 2
+"""Longest period that is waited for without a word."""
 
 FETCH_S = 600
 LOAD_S = 3600
@@ -79,10 +78,15 @@ def deploy(plan: MonitoringPlan, hosts: Mapping[str, Host], progress: Progress) 
 
 
 def health(plan: MonitoringPlan, hosts: Mapping[str, Host]) -> dict[str, Any]:
-    """``{"healthy": bool}``, with ``reason`` when a host has no collector or takes no samples."""
+    """``{"healthy": bool, "hosts": {KEY: {"healthy": bool}, ...}}``, with ``reason`` where a host has no collector or
+    takes no samples."""
     results = shell.run_all(_agents(plan, hosts), _living(plan), timeout_s=30)
-    failed = [f"{result.key}: {shell.explain(result)}" for result in results.values() if not result.ok]
-    return {"healthy": not failed, **({"reason": shell.some(failed, "; ")} if failed else {})}
+    each: dict[str, dict[str, Any]] = {
+        result.key: {"healthy": True} if result.ok else {"healthy": False, "reason": shell.explain(result)}
+        for result in results.values()
+    }
+    failed = [f"{key}: {one['reason']}" for key, one in each.items() if not one["healthy"]]
+    return {"healthy": not failed, "hosts": each, **({"reason": shell.some(failed, "; ")} if failed else {})}
 
 
 def collect(
@@ -92,13 +96,17 @@ def collect(
     progress: Progress,
     since: datetime | None = None,
     until: datetime | None = None,
+    *,
+    wait: bool = True,
 ) -> list[Path]:
     """Fetch the samples of each host into ``FOLDER/<service key>/dstat.csv``; the collectors go on.
 
     Args:
         folder: ``monitoring-data`` of the output folder; made if missing.
+        wait: wait for the sample that tells of the time until now, a period at most; not where the period is longer
+            than a minute.
         since, until: samples of this time only, the one in which it ends included, by the controller's clock. Where a
-            host's clock is another, by more than five seconds, the times are converted.
+            host's clock is another, the times are converted.
 
     Returns:
         The files written.
@@ -107,11 +115,18 @@ def collect(
         RemoteError: the samples of a host could not be fetched; those of the others were.
     """
     agents = _agents(plan, hosts)
+    awaited = wait and plan.period_s <= AWAITED_S
+    if awaited and plan.period_s > TOLD_S and _ongoing(plan, until):
+        progress(f"waits for the sample that is being taken, {plan.period_s} s at most")
+    elif not awaited and _ongoing(plan, until):
+        progress(f"what hosts did since their last sample is not told yet: there is one every {plan.period_s} s")
 
     def fetch(agent: Host) -> shell.Result:
         place = _file(folder, agent.key)
         place.parent.mkdir(parents=True, exist_ok=True)
-        return shell.fetch(agent, _cut(plan, since, until), place, timeout_s=FETCH_S)
+        return shell.fetch(
+            agent, _cut(plan, since, until, awaited=awaited, skew_s=_skew(agent)), place, timeout_s=FETCH_S
+        )
 
     with ThreadPoolExecutor(min(shell.FORKS, len(agents))) as pool:
         results = dict(zip((agent.key for agent in agents), pool.map(fetch, agents), strict=True))
@@ -217,16 +232,29 @@ cd / && rm -rf {PROGRAM} {DATA} && echo 'collector of monitoring with its sample
 """
 
 
-def _cut(plan: MonitoringPlan, since: datetime | None, until: datetime | None) -> str:
+def _ongoing(plan: MonitoringPlan, until: datetime | None) -> bool:
+    """Whether the sample in which that time ended may not be taken yet."""
+    return until is None or until.timestamp() + plan.period_s > time.time()
+
+
+def _skew(agent: Host) -> float:
+    """How many seconds a host's clock is ahead of ours; 0 where asking it took longer than they differ."""
+    before = time.time()
+    answer = shell.run(agent, "date +%s.%N")
+    after = time.time()
+    there = float(answer.stdout) if answer.ok else before  # it will not answer what is asked next, either
+    return 0.0 if before <= there <= after else there - (before + after) / 2
+
+
+def _cut(plan: MonitoringPlan, since: datetime | None, until: datetime | None, *, awaited: bool, skew_s: float) -> str:
     """Script that prints the samples of a span of time.
 
     The first line of each sampling is left out: it tells of all the time since the host was started.
     """
     last = until + timedelta(seconds=plan.period_s) if until is not None else None
     return f"""
-skew=$(awk -v there={time.time():.3f} -v here="$(date +%s.%N)" -v most={SKEW_S} \
-'BEGIN {{ skew = here - there; printf "%.3f", (skew > most || skew < -most) ? skew : 0 }}')
-{_next_sample() if plan.period_s <= AWAITED_S else ""}
+skew={skew_s:.3f}
+{_next_sample(plan, until) if awaited else ""}
 awk -F, -v skew="$skew" -v since={_epoch(since, 0)} -v until={_epoch(last, 1 << 62)} '
 !/^[0-9]/ {{ print; first = 1; next }}
 first {{ first = 0; next }}
@@ -234,12 +262,16 @@ $1 >= since + skew && $1 < until + skew' {SAMPLES}
 """
 
 
-def _next_sample() -> str:
-    """Script that waits for the sample that is about to be taken: what ended just now is in that one."""
+def _next_sample(plan: MonitoringPlan, until: datetime | None) -> str:
+    """Script that waits for the sample that is about to be taken: what ended just now is in that one.
+
+    A time that has passed is not waited for, so that fetching again costs nothing.
+    """
     return f"""\
-now=$(date +%s)
-for _ in $(seq {AWAITED_S * 20 + 20}); do
-  [ "$(tail -n 1 {SAMPLES} | cut -d. -f1)" -gt $now ] 2>/dev/null && break
+end=$(awk -v skew="$skew" -v until={_epoch(until, 1 << 62)} -v now="$(date +%s)" \
+'BEGIN {{ end = until + skew; printf "%d", end < now ? end : now }}')
+for _ in $(seq {(plan.period_s + 1) * 20}); do
+  [ "$(tail -n 1 {SAMPLES} | cut -d. -f1)" -gt $end ] 2>/dev/null && break
   sleep 0.05
 done"""
 

@@ -1,4 +1,4 @@
-"""The parent's side of plugins of E2Clab: a child process for each hook, so that EnOSlib is not let into ours."""
+"""The parent's side of plugins: a child process for each hook, which may print, hang, exit or import EnOSlib."""
 
 from __future__ import annotations
 
@@ -17,7 +17,14 @@ Tell = Callable[[str], None]
 
 
 def run(
-    request: Mapping[str, Any], say: Tell, warn: Tell, *, limit_s: float | None, log: Path | None, name: str
+    request: Mapping[str, Any],
+    say: Tell,
+    warn: Tell,
+    *,
+    limit_s: float | None,
+    log: Path | None,
+    what: str,
+    more: str | None = None,
 ) -> dict[str, Any]:
     """Let a child do what the request asks, and give its answer.
 
@@ -26,7 +33,8 @@ def run(
         say, warn: receive what the plugin tells.
         limit_s: seconds after which the child is stopped; ``None``: never.
         log: file for what the plugin and its libraries print; ``None``: nobody wants it.
-        name: what messages call the service.
+        what: what could not be done, if it could not: a clause that names the service.
+        more: how to allow it more time, a full clause.
 
     Raises:
         ServiceError: what the plugin raised, the child died, or time was up.
@@ -37,7 +45,7 @@ def run(
         ) as plugin:
             for event in plugin.events(limit_s):
                 if event is None:
-                    raise ServiceError(f"the plugin of service {name} did not finish within {limit_s or 0:g} s")
+                    raise ServiceError(what, why=_late(limit_s or 0, plugin.said()), hint=more)
                 kind = event["event"]
                 if kind == "result":
                     answer: dict[str, Any] = event["value"]
@@ -45,7 +53,12 @@ def run(
                 if kind == "error":
                     raise ServiceError(event["what"], where=event["where"], why=event["why"], hint=event["hint"])
                 (warn if kind == "warn" else say)(event["text"])
-        raise ServiceError(f"the plugin of service {name} broke off", why=plugin.last_words())
+        raise ServiceError(what, why=f"the plugin broke off: {plugin.last_words()}")
+
+
+def _late(limit_s: float, said: str) -> str:
+    late = f"the plugin did not finish within {limit_s:g} s"
+    return f"{late}; the last that it printed is: {said}" if said else late
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import secrets
 import shlex
 import shutil
@@ -32,12 +33,20 @@ SPOOL = "/var/spool/provlight"
 PORT = 1883
 READY_S = 60
 BACKUP_S = 3600
+DUMP = "provenance_database.sql"
+ELSEWHERE = "provenance_database.txt"
+"""File that says where the dump is, in the folder of each of several runs."""
 PROV_TASKS = 100_000
 """Most tasks of which ``finalize`` writes PROV documents: about two minutes of work."""
 
 # Login shells and `source ~/.bashrc` must see the settings; the line goes first because Debian's ~/.bashrc of
 # ordinary users stops early in shells that are not interactive.
 HOOK = f"[ -r {SETTINGS}/environment ] && {{ set -a; . {SETTINGS}/environment; set +a; }} # provlight"
+
+_ELSEWHERE = """\
+The CSV files and the PROV-JSON here are of this run. The SQL dump of the database, with all runs, is there once:
+{}
+"""
 
 Progress = Callable[[str], None]
 
@@ -115,6 +124,7 @@ def backup(
     progress: Progress,
     agents: Iterable[Host] = (),
     run: str | None = None,
+    whole: Path | None = None,
 ) -> list[Path]:
     """Wait until everything captured is stored, then copy the database: SQL dump, CSV files and PROV-JSON.
 
@@ -123,6 +133,8 @@ def backup(
         agents: hosts of the application; what ended processes left there in the spool is sent first.
         folder: ``provenance-data`` of the output folder; made if missing.
         drain_s: limit in seconds for what is still on its way into the database.
+        whole: folder of the dump, where that is another one; a file in the first one says so. The dump replaces the
+            one before, which stays until it is whole.
 
     Returns:
         The files written.
@@ -132,15 +144,22 @@ def backup(
             what its spool holds: the spool itself lies in the folder then.
     """
     folder.mkdir(exist_ok=True)
+    dump = (whole or folder) / DUMP
+    dump.parent.mkdir(exist_ok=True)
     kept = _send_spools(agents, folder, drain_s)
     drained = shell.run(host, command(host, "drain", "--timeout", str(drain_s)), timeout_s=drain_s + 30)
     if not drained.ok:
         raise ProvenanceError(
             "records are still on their way into the database", where=host.key, why=shell.explain(drained)
         )
-    dump = folder / "provenance_database.sql"
-    _fetched(shell.fetch(host, command(host, "dump", "--output", "-"), dump, timeout_s=BACKUP_S), "SQL dump")
-    progress(f"{dump.name}: {dump.stat().st_size} bytes")
+    before = f"{dump} is still the one of before" if dump.exists() else None
+    _fetched(shell.fetch(host, command(host, "dump", "--output", "-"), dump, timeout_s=BACKUP_S), "SQL dump", before)
+    if whole is None:
+        progress(f"{dump.name}: {dump.stat().st_size} bytes")
+    else:
+        place = os.path.relpath(dump, folder)
+        (folder / ELSEWHERE).write_text(_ELSEWHERE.format(place), encoding="utf-8")
+        progress(f"{dump.name} of all runs: {dump.stat().st_size} bytes in {dump.parent}")
     chosen = () if run is None else (f"--run={run}",)
     names = _exported(host, "csv", f"{DATA}.csv", folder, chosen)
     progress(f"{sum(name.endswith('.csv') for name in names)} CSV files")
@@ -219,9 +238,9 @@ def _unpack(archive: Path, folder: Path) -> list[str]:
     return names
 
 
-def _fetched(result: shell.Result, what: str) -> None:
+def _fetched(result: shell.Result, what: str, hint: str | None = None) -> None:
     if not result.ok:
-        raise ProvenanceError(f"the {what} failed", where=result.key, why=shell.explain(result))
+        raise ProvenanceError(f"the {what} failed", where=result.key, why=shell.explain(result), hint=hint)
 
 
 def command(host: Host, *arguments: str) -> str:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from e2c import plugins
+from e2c.services.declaring import Declared, Unreadable, declared
 
 E2CLAB = "e2clab"
 """The module that plugins written for E2Clab import."""
@@ -31,6 +32,8 @@ class Definition:
         sub_services: names that it registers parts of the service by, as far as its text tells.
         keys: metadata that it looks for: ``env.PORT``, ``image``.
         hooks: methods that it has of its own.
+        declared: the keys that it takes, by name; ``None``: it declares none.
+        unclear: line of a declaration that cannot be understood, and why.
     """
 
     name: str
@@ -42,6 +45,8 @@ class Definition:
     sub_services: tuple[str, ...]
     keys: tuple[str, ...]
     hooks: tuple[str, ...]
+    declared: Mapping[str, Declared] | None = None
+    unclear: tuple[int, str] | None = None
 
 
 def read(path: Path) -> tuple[list[Definition], tuple[int, str] | None]:
@@ -72,6 +77,7 @@ def _definitions(path: Path, tree: ast.Module) -> Iterator[Definition]:
         methods = tuple(part.name for one in chain for part in one.body if isinstance(part, ast.FunctionDef))
         if node.name.startswith("_") or "deploy" not in methods:
             continue
+        keys, unclear = _declared(chain)
         given = (plugins.assigned(part, "name") for part in node.body)
         yield Definition(
             name=next((name for name in given if name), node.name),
@@ -83,12 +89,28 @@ def _definitions(path: Path, tree: ast.Module) -> Iterator[Definition]:
             sub_services=tuple(dict.fromkeys(part for one in chain for part in _sub_services(one))),
             keys=tuple(sorted({key for one in chain for key in _keys(one)})),
             hooks=tuple(name for name in ("deploy", "check", "backup", "destroy") if name in methods),
+            declared=keys,
+            unclear=unclear,
         )
+
+
+def _declared(chain: Sequence[ast.ClassDef]) -> tuple[dict[str, Declared] | None, tuple[int, str] | None]:
+    try:
+        return declared(chain), None
+    except Unreadable as error:
+        return None, (error.line, str(error))
+
+
+def neighbours(path: Path) -> list[Path]:
+    """Files beside it that a file imports."""
+    tree = plugins.parsed(path)
+    names = {_top(name) for name in _modules(tree)} if isinstance(tree, ast.Module) else set()
+    return [beside for name in sorted(names) if name and (beside := path.parent / f"{name}.py").is_file()]
 
 
 def _modules(tree: ast.Module) -> Iterator[str]:
     for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
+        if isinstance(node, ast.Import) or (isinstance(node, ast.ImportFrom) and not node.module):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             yield node.module or ""

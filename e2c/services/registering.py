@@ -44,7 +44,7 @@ class Registry:
             host=host.key,
             sub_service=sub_service,
             port=port,
-            extra=plain(extra),
+            extra=plain(extra, "extra entries of a host"),
         )
         self.all.append(made)
         return made
@@ -66,9 +66,14 @@ class Registry:
         return "_".join(name.lower().split())
 
 
-def plain(extra: Mapping[str, Any]) -> dict[str, Any]:
+def plain(given: Mapping[str, Any], what: str) -> dict[str, Any]:
+    """A mapping as JSON has it.
+
+    Raises:
+        ValueError: it is none, or holds something else; ``what`` is what the message calls it.
+    """
     try:
-        values: dict[str, Any] = json.loads(json.dumps(dict(extra)))
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"extra entries of a host must be plain values, as text, numbers and lists: {error}") from None
+        values: dict[str, Any] = json.loads(json.dumps(dict(given)))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ValueError(f"{what} must be plain values, as text, numbers and lists: {error}") from None
     return values

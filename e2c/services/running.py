@@ -1,4 +1,4 @@
-"""A plugin at work: one of its hooks, in this process or, for plugins of E2Clab, in a child."""
+"""A plugin at work: one of its hooks, in a child process that can be bounded and stopped."""
 
 from __future__ import annotations
 
@@ -40,7 +40,8 @@ class Asked(Frozen):
     Attributes:
         service: ``layer.service.id``.
         hook: which of its methods; ``load``: only make sure that there is such a class.
-        path, cls: its file, and the class in it.
+        path, cls: its file, and the class in it; or ``entry``, the module and class of one whose file is not known.
+        foreign: it was written for E2Clab.
         hosts, metadata, known, kept, registered: see :class:`e2c.services.base.Service` and its context.
         scenario_dir, artifacts_dir, folder: absolute folders.
         target: folder for ``backup``.
@@ -50,6 +51,8 @@ class Asked(Frozen):
     hook: Hook
     path: str = ""
     cls: str = ""
+    entry: str = ""
+    foreign: bool = False
     hosts: tuple[Host, ...] = ()
     metadata: dict[str, Any] = {}
     known: dict[str, dict[str, Any]] = {}
@@ -74,25 +77,35 @@ class Answer(Frozen):
     reason: str | None = None
 
 
-def call(found: Found, asked: Asked, say: Tell, warn: Tell, *, limit_s: float | None = None) -> Answer:
+def call(
+    found: Found, asked: Asked, say: Tell, warn: Tell, *, limit_s: float | None = None, more: str | None = None
+) -> Answer:
     """Let a plugin do what is asked.
 
     Args:
         say, warn: receive what it tells.
-        limit_s: seconds after which a child process is stopped; ``None``: never.
+        limit_s: seconds after which it is stopped; ``None``: never.
+        more: how to allow it more time, a full clause.
 
     Raises:
-        ServiceError: it failed, with the place in its code.
+        ServiceError: it failed, with the place in its code; or it took too long, or its process died.
     """
-    if found.e2clab and found.definition is not None:
-        request = asked.model_copy(update={"path": str(found.definition.path), "cls": found.definition.cls})
-        log = Path(asked.folder, DATA, asked.service, f"{asked.hook}.out") if asked.hook in RECORDED else None
-        return Answer.model_validate(
-            process.run(request.model_dump(mode="json"), say, warn, limit_s=limit_s, log=log, name=asked.service)
+    if found.origin == "built in":
+        return perform(finding.load(found), asked, say, warn)
+    made = found.definition
+    own = {"path": str(made.path), "cls": made.cls, "foreign": made.e2clab} if made else {"entry": found.source}
+    log = Path(asked.folder, DATA, asked.service, f"{asked.hook}.out") if asked.hook in RECORDED else None
+    return Answer.model_validate(
+        process.run(
+            asked.model_copy(update=own).model_dump(mode="json"),
+            say,
+            warn,
+            limit_s=limit_s,
+            log=log,
+            what=f"service {asked.service} {DOING[asked.hook]}",
+            more=more,
         )
-    with _told(asked, Path(found.source), _words):
-        cls = finding.load(found)
-    return perform(cls, asked, say, warn)
+    )
 
 
 def has(found: Found, hook: Hook) -> bool:
@@ -104,6 +117,16 @@ def has(found: Found, hook: Hook) -> bool:
     if found.definition is not None:
         return hook in found.definition.hooks
     return getattr(finding.load(found), hook, None) is not getattr(Service, hook, None)
+
+
+def loaded(asked: Asked, explain: Explain | None = None) -> type[Any]:
+    """The class of a plugin, whose code is run by that.
+
+    Raises:
+        ServiceError: it cannot be run, or is no plugin.
+    """
+    with _told(asked, Path(asked.path or asked.entry), explain or words):
+        return finding.loaded(Path(asked.path), asked.cls) if asked.path else finding.installed(asked.entry)
 
 
 def perform(cls: type[Any], asked: Asked, say: Tell, warn: Tell, explain: Explain | None = None) -> Answer:
@@ -128,7 +151,7 @@ def perform(cls: type[Any], asked: Asked, say: Tell, warn: Tell, explain: Explai
     )
     token = CONTEXT.set(context)
     try:
-        with _told(asked, Path(inspect.getfile(cls)), explain or _words):
+        with _told(asked, Path(inspect.getfile(cls)), explain or words):
             service: Service = cls(cls.given(asked.hosts), asked.metadata)
             return _hooked(service, asked, warn)
     finally:
@@ -143,14 +166,18 @@ def _hooked(service: Service, asked: Asked, warn: Tell) -> Answer:
             warn(f"{asked.service}: its plugin registered nothing, so all its hosts are registered")
             service.register_service()
     elif asked.hook == "check":
-        reason = service.check()
+        reason = _reason(service.check())
     elif asked.hook == "backup":
         service.backup(Path(asked.target))
     elif asked.hook == "destroy":
         service.destroy()
-    return Answer(
-        registered=service.registered, kept=plain(service.kept), reason=None if reason is None else str(reason)
-    )
+    return Answer(registered=service.registered, kept=plain(service.kept, "what is kept"), reason=reason)
+
+
+def _reason(said: object) -> str | None:
+    if said is None or (isinstance(said, str) and said.strip()):
+        return None if said is None else str(said)
+    raise ValueError(f"check returned {said!r}; it returns None where the service works, else the reason as text")
 
 
 @contextmanager
@@ -170,5 +197,6 @@ def _told(asked: Asked, code: Path, explain: Explain) -> Iterator[None]:
         raise ServiceError(what, where=plugins.place(error, code), why=explain(error), hint=hint) from error
 
 
-def _words(error: BaseException) -> str:
+def words(error: BaseException) -> str:
+    """One clause of what a plugin raised."""
     return f"{type(error).__name__}: {error}".rstrip(": .")

@@ -13,7 +13,6 @@ from pathlib import Path
 from e2c.errors import ProvenanceError
 
 SKIPPED = {"__pycache__", "tests"}
-EPOCH = 0
 COLLECTOR = "dool/__main__.py"
 """Program of the collector in its archive."""
 
@@ -74,7 +73,7 @@ def _archive(files: Iterable[tuple[Path, str]]) -> bytes:
     with tarfile.open(fileobj=buffer, mode="w:gz", compresslevel=1) as archive:
         for path, name in files:
             information = archive.gettarinfo(str(path), arcname=name)
-            information.uid = information.gid = EPOCH
+            information.uid = information.gid = 0
             information.uname = information.gname = "root"
             with path.open("rb") as file:
                 archive.addfile(information, file)

@@ -120,6 +120,29 @@ def test_a_plugin_of_e2clab_is_added_and_those_of_a_scenario_are_shown(run: Run,
     assert run("show", "Grid", "--scenario", tmp_path).stdout.startswith("Grid (scenario")
 
 
+def test_keys_that_a_plugin_declares_are_shown_and_files_beside_it_stay_beside_it(
+    run: Run, folder: Path, tmp_path: Path
+) -> None:
+    declared = (
+        "    class Env:\n        PORT: int = Field(80, ge=1, description='where it listens')\n        WORD: str\n"
+    )
+    code = f"from ._ports import USED\n{OURS}{declared}".replace("import Service", "import Field, Service")
+    file = tmp_path / "store.py"
+    file.write_text(code)
+    (tmp_path / "_ports.py").write_text("USED = 1\n")
+    refused = run("add", file)
+    assert refused.returncode == 1
+    assert "it needs _ports.py beside it, and one file is copied. Add it with --link" in refused.stderr
+    assert run("add", "--link", file).returncode == 0
+    shown = run("show", "Store").stdout
+    assert "\n  env.PORT: int, >= 1, default 80: where it listens\n  env.WORD: str, required\n" in shown
+    (told, word) = json.loads(run("show", "Store", "--format", "json").stdout)["declared"]
+    assert told == {"key": "env.PORT", "type": "int", "required": False, "default": 80, **told}
+    assert (word["required"], word["default"], told["ge"]) == (True, None, 1)
+    file.write_text(code.replace("str\n", "Word\n"))
+    assert "the type Word is not known here" in run("show", "Store").stdout
+
+
 def test_what_cannot_be_removed(run: Run, folder: Path, tmp_path: Path) -> None:
     assert "Default is part of e2clab and cannot be removed" in run("remove", "Default").stderr
     unknown = run("remove", "Defautl")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -54,7 +55,10 @@ def test_each_run_gets_the_samples_of_its_time(tmp_path: Path) -> None:
         assert "# monitoring on edge.camera.1.1, edge.camera.1.2: file:///var/lib/e2c/monitoring/samples.csv" in header
         state = json.loads((output / "state.json").read_text())
         (service,) = json.loads(run("inspect", tmp_path, "--format", "json").stdout)["services"]
-        assert (service["name"], service["health"]) == ("monitoring", {"healthy": True})
+        assert (service["name"], service["hosts"]) == ("monitoring", list(KEYS))
+        assert service["health"] == {"healthy": True, "hosts": {key: {"healthy": True} for key in KEYS}}
+        for shown in (run("inspect", tmp_path).stdout, run("status", tmp_path).stdout):
+            assert re.findall(r"^monitoring +(\S+) .*healthy", shown, re.MULTILINE) == list(KEYS)
 
         first, second = ([moments(_samples(output, f"repeat-{n}", key)) for key in KEYS] for n in (1, 2))
         assert all(len(times) >= 2 for times in (*first, *second))

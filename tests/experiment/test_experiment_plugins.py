@@ -104,6 +104,16 @@ def test_what_was_begun_stays_known_until_it_is_deployed(desk: Desk) -> None:
     assert [one.kept for one in desk.experiment.state.served] == [{"n": 1}, {"n": 3}]
 
 
+def test_a_plugin_that_takes_too_long_is_told_with_what_allows_more(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.write(First="def deploy(self): import time; time.sleep(600)")
+    monkeypatch.setenv("E2C_SERVICE_TIMEOUT", "1")
+    with pytest.raises(ServiceError, match=r"not finish within 1 s\. Let it take longer with E2C_SERVICE_TIMEOUT="):
+        serving.serve(desk.experiment)
+    assert desk.served() == {"edge.first.1": False}
+
+
 def test_a_scenario_without_plugins_remembers_nothing(desk: Desk) -> None:
     serving.serve(desk.experiment)
     assert desk.served() == {}

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import re
 import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,8 @@ from e2c import Optimizer
 from e2c.errors import QueryError, RemoteError, StateError
 from e2c.experiment import folder as folders
 from e2c.experiment import state as states
+from e2c.experiment.events import Event
+from e2c.services import provenance
 
 pytestmark = [pytest.mark.root, pytest.mark.netns]
 
@@ -67,11 +71,11 @@ PLAYS = [
 ]
 
 
-def scenario_in(folder: Path, plays: Any, provenance: bool) -> Path:
+def scenario_in(folder: Path, plays: Any, captured: bool) -> Path:
     folder.mkdir()
     (folder / "train.py").write_text(TRAIN)
     (folder / "flow.py").write_text(DATAFLOW)
-    layers = {**LAYERS, "provenance": {"provider": "local", "dataflow_spec": "flow.py"}} if provenance else LAYERS
+    layers = {**LAYERS, "provenance": {"provider": "local", "dataflow_spec": "flow.py"}} if captured else LAYERS
     for name, content in (("layers_services", layers), ("network", {"networks": []}), ("workflow", plays)):
         (folder / f"{name}.yaml").write_text(yaml.safe_dump(content))
     return folder
@@ -82,11 +86,46 @@ def released(scenario: Path) -> bool:
     return folder is not None and states.load(folder).released
 
 
+@contextmanager
+def turn_taken(optimizer: Optimizer) -> Iterator[None]:
+    """Another thread is at work with the optimizer."""
+    taken, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with optimizer._turn:
+            taken.set()
+            done.wait()
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    taken.wait()
+    try:
+        yield
+    finally:
+        done.set()
+        holder.join()
+
+
 @pytest.fixture(scope="module")
 def optimizer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Optimizer]:
-    scenario = scenario_in(tmp_path_factory.mktemp("optimizer") / "scenario", PLAYS, provenance=True)
+    scenario = scenario_in(tmp_path_factory.mktemp("optimizer") / "scenario", PLAYS, captured=True)
+    refused: list[str] = []
+
+    def launch() -> None:
+        try:
+            prepared.launch({"rate": 0.5})
+        except StateError as error:
+            refused.append(str(error))
+
     with Optimizer(scenario, scenario) as prepared:
         yield prepared
+        with turn_taken(prepared):  # whoever waits for a turn while hosts are given back does not get one
+            threads = [threading.Thread(target=what) for what in (launch, prepared.finalize)]
+            for thread in threads:
+                thread.start()
+        for thread in threads:
+            thread.join()
+    assert re.search("is being finalized|holds no hosts", refused[0])
     assert released(scenario)
     prepared.finalize()  # once more: nothing
 
@@ -109,6 +148,10 @@ class TestTrials:
         assert json.loads((first / "optimization_config.json").read_text()) == {"rate": 0.25, "layers": [8, 16]}
         assert "train" in (first / "workflow-validate.out").read_text()
         assert "trial-1" in (first / "provenance-data" / "task.csv").read_text()
+        dumps = [path.relative_to(first.parent) for path in first.parent.rglob(provenance.DUMP)]
+        assert dumps == [Path("provenance-data") / provenance.DUMP], "one for all runs"
+        where = (first / "provenance-data" / provenance.ELSEWHERE).read_text().splitlines()[-1]
+        assert (first / "provenance-data" / where).resolve() == first.parent / dumps[0]
         assert optimizer.query(self.BEST).value == 0.75
         assert optimizer.query("SELECT count(*) FROM task WHERE run IN :runs").value == 1
         with pytest.raises(QueryError, match="1 rows and 2 columns"):
@@ -151,14 +194,15 @@ class TestTrials:
             optimizer.prepare()
         with pytest.raises(StateError, match="another command works on this scenario"):
             Optimizer(optimizer.scenario_dir, optimizer.artifacts_dir).prepare()
-        child = os.fork()
-        if not child:
-            try:
-                optimizer.finalize()  # nothing, for the hosts are its parent's
-                optimizer.launch({"rate": 0.5})
-            except StateError as error:
-                os._exit(7 if "belong to another process" in str(error) else 1)
-            os._exit(2)
+        with turn_taken(optimizer):  # nobody in the child ever gives the turn back
+            child = os.fork()
+            if not child:
+                try:
+                    optimizer.finalize()  # nothing, for the hosts are its parent's
+                    optimizer.launch({"rate": 0.5})
+                except StateError as error:
+                    os._exit(7 if "belong to another process" in str(error) else 1)
+                os._exit(2)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
         assert optimizer.query("SELECT 1").value == 1
 
@@ -208,19 +252,25 @@ def ended(process: subprocess.Popen[str]) -> tuple[str, str]:
         process.wait()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "Ctrl-C"])
-def test_a_signal_frees_the_hosts(tmp_path: Path, number: signal.Signals) -> None:
-    scenario = scenario_in(tmp_path / "scenario", SLEEP, provenance=False)
-    process = until_launched(scenario, 600)
-    process.send_signal(number)
-    output, errors = ended(process)
-    assert released(scenario), errors
-    assert process.returncode == {signal.SIGTERM: 128 + signal.SIGTERM, signal.SIGINT: -signal.SIGINT}[number]
-    assert output == ""
+def test_ctrl_c_frees_the_hosts(tmp_path: Path) -> None:
+    scenario = scenario_in(tmp_path / "scenario", SLEEP, captured=False)
+
+    def interrupt(event: Event) -> None:
+        if event.kind == "phase" and event.phase == "launch":
+            os.kill(os.getpid(), signal.SIGINT)
+
+    optimizer = Optimizer(scenario, scenario, observe=interrupt)
+    optimizer.prepare()
+    with pytest.raises(KeyboardInterrupt):
+        optimizer.launch({"seconds": 600})
+    assert released(scenario)
+    with pytest.raises(StateError, match="holds no hosts"):
+        optimizer.launch({"seconds": 0})
+    optimizer.finalize()
 
 
-def test_a_program_that_was_killed_is_gone_on_with_and_its_end_frees_the_hosts(tmp_path: Path) -> None:
-    scenario = scenario_in(tmp_path / "scenario", SLEEP, provenance=False)
+def test_a_program_that_was_killed_is_gone_on_with_and_a_signal_frees_the_hosts(tmp_path: Path) -> None:
+    scenario = scenario_in(tmp_path / "scenario", SLEEP, captured=False)
     process = until_launched(scenario, 600)
     process.kill()
     process.communicate()
@@ -228,13 +278,23 @@ def test_a_program_that_was_killed_is_gone_on_with_and_its_end_frees_the_hosts(t
     held = folders.latest(scenario)
     assert held is not None
 
+    process = until_launched(scenario, 600)
+    process.send_signal(signal.SIGTERM)
+    output, errors = ended(process)
+    assert released(scenario), errors
+    assert process.returncode == 128 + signal.SIGTERM
+    assert output == ""
+    assert folders.latest(scenario) == held
+    assert [(held / f"trial-{n}" / "optimization_config.json").exists() for n in (1, 2)] == [True, True]
+
+
+def test_the_end_of_a_program_frees_the_hosts(tmp_path: Path) -> None:
+    scenario = scenario_in(tmp_path / "scenario", SLEEP, captured=False)
     process = until_launched(scenario, 0)
     output, errors = ended(process)
     assert process.returncode == 0, errors
     trial, why = output.splitlines()
-    assert trial == "trial-2 ['repeat-1', 'repeat-2']"
+    assert trial == "trial-1 ['repeat-1', 'repeat-2']"
     assert "captures no provenance" in why
-    assert folders.latest(scenario) == held
-    assert (held / "trial-1" / "optimization_config.json").exists()
     assert released(scenario), errors
     assert "released" in errors

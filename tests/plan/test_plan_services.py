@@ -103,3 +103,33 @@ def test_a_selector_that_names_a_part_learns_its_port(selector: str, port: str, 
     assert learnt["url"] == f"10.0.0.1:{port}"
     assert (learnt.get("a"), learnt.get("b")) == (a, b)
     assert learnt["_id"] == "1_1_1"
+
+
+@pytest.mark.parametrize(
+    ("selector", "hosts", "variables"),
+    [
+        ("cloud.flink.1.worker.*", (2, 3), {"w1_1": "1_1_2", "w1_2": "1_1_3"}),
+        (
+            "cloud.flink.1.manager.*,cloud.flink.1.worker.*",
+            (1, 2, 3),
+            {"w1_1": "1_1_1", "w1_2": "1_1_2", "w1_3": "1_1_3"},
+        ),
+        ("cloud.flink.*", (1, 2, 3), {"w1_1": "1_1_1", "w1_2": "1_1_2", "w1_3": "1_1_3"}),
+    ],
+)
+def test_aggregate_counts_within_a_sub_service_where_that_is_unambiguous(
+    selector: str, hosts: tuple[int, ...], variables: dict[str, str]
+) -> None:
+    every = [host(1, MANAGER), host(2, WORKER), host(3, WORKER.replace("worker.1", "worker.2"))]
+    extras = {
+        one.key: {"sub_service": part, "sub_service_id": number}
+        for one, part, number in zip(every, ("manager", "worker", "worker"), ("1", "1", "2"), strict=True)
+    }
+    extras |= {one.roles[-1]: extras[one.key] for one in every}
+    chosen = tuple(every[number - 1].key for number in hosts)
+    dependency = PlannedDependency(selector=selector, hosts=chosen, grouping="aggregate", prefix="w")
+    play = PlannedPlay(index=0, selector="x", hosts=("x",), depends_on=(dependency,))
+
+    learnt = deal(play, every, extras).variables["x"]
+
+    assert {name: found["_id"] for name, found in learnt.items()} == variables

@@ -317,7 +317,12 @@ def test_a_selection_is_no_database(database: Database, tmp_path: Path) -> None:
     export(database.folder, "csv", str(tmp_path / "csv"), Selection(workflow="other-flow"))
     with pytest.raises(ProvenanceError, match=r"holds a selection of tasks.*without --workflow, --dataflow, --run"):
         restore(DataFolder(tmp_path / "new"), tmp_path / "csv")
-    # as in the folder of each of several runs
-    (tmp_path / "csv" / "provenance_database.sql").touch()
-    with pytest.raises(ProvenanceError, match=r"holds a selection of tasks.*Import provenance_database.sql"):
-        restore(DataFolder(tmp_path / "new"), tmp_path / "csv")
+    # as in the folder of each of several runs: the dump lies in that of the experiment
+    dump = tmp_path / "provenance-data" / "provenance_database.sql"
+    dump.parent.mkdir()
+    dump.touch()
+    for run in ("large", "repeat-2/large"):
+        folder = tmp_path / run / "provenance-data"
+        shutil.copytree(tmp_path / "csv", folder)
+        with pytest.raises(ProvenanceError, match=f"holds a selection of tasks.*Import {dump}, which is whole"):
+            restore(DataFolder(tmp_path / "new"), folder)

@@ -110,3 +110,18 @@ def test_ansible_takes_the_plays(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "ansible", "playbook", "--syntax-check", "-i", "cloud.x.1.1,cloud.x.1.2"]
     done = subprocess.run([*command, str(tmp_path / "play.json")], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_modules_of_ansible_for_docker_get_what_they_need() -> None:
+    assert [name for name in names() if "Ansible's modules" in name] == [
+        "look whether Ansible's modules for Docker would work",
+        "install what Ansible's modules for Docker need",
+    ]
+    (install,) = [
+        task
+        for play in docker.plays(HOSTS, **PLAIN)
+        for task in play["tasks"]
+        if task.get("when") == "e2c_modules.rc != 0"
+    ]
+    assert install["ansible.builtin.apt"]["name"] == [docker.MODULES]
+    assert install["failed_when"] is False, "others need nothing of it"

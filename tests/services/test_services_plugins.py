@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
+import sys
 import textwrap
+import threading
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +28,7 @@ from e2c.services.base import Service
 pytestmark = pytest.mark.netns
 
 E2CLAB_PLUGINS = Path(__file__).with_name("e2clab_plugins")
+LIMIT_S = 300
 KEYS = tuple(f"cloud.grid.1.{number}" for number in (1, 2, 3))
 
 
@@ -55,7 +61,7 @@ class Desk:
         self.hosts = tuple(hosts)
         self.said: list[str] = []
         self.warned: list[str] = []
-        (folder / "services").mkdir()
+        (folder / "services").mkdir(parents=True)
         plugins.look_in(folder)
 
     def write(self, code: str) -> Path:
@@ -70,7 +76,7 @@ class Desk:
         return found
 
     def ask(self, hook: running.Hook = "deploy", name: str = "Own", **asked: Any) -> running.Answer:
-        limit = asked.pop("limit_s", None)
+        limit = asked.pop("limit_s", LIMIT_S)
         metadata = {"name": "Grid", "layer_name": "cloud", "layer_id": 1, "service_id": 1, "_id": "1_1"}
         request = running.Asked(
             service="cloud.grid.1",
@@ -80,7 +86,7 @@ class Desk:
             known={host.key: {"url": host.addresses.v4, "url6": f"[{host.addresses.v6}]"} for host in self.hosts},
             scenario_dir=str(self.folder),
             artifacts_dir=str(self.folder),
-            folder=str(self.folder),
+            folder=str(self.folder / asked.pop("folder", "")),
             **asked,
         )
         return running.call(self.found(name), request, self.said.append, self.warned.append, limit_s=limit)
@@ -208,10 +214,18 @@ def test_plugins_of_e2clab_run_unmodified(desk: Desk) -> None:
     assert desk.warned == ["3 sinks"]
     sink = shell.run(second, "cat /tmp/sink").stdout
     assert sink == f"{second.addresses.v6}\n{second.key}"
+    registered = desk.ask(name="Ring").registered
+    assert [(one.key, one.port) for one in registered] == [(f"cloud.grid.1.member.{n}", 4444) for n in (1, 2, 3)]
+    words = ["hello 3first", "hello 3", "hello 3"]
+    following = [host.addresses.v6 for host in (second, third, first)]
+    assert [one.extra for one in registered] == [
+        {"rank": place, "next": following[place], "words": words[place]} for place in range(3)
+    ]
     printed = desk.folder / "services-data" / "cloud.grid.1" / "deploy.out"
     assert "copy" in printed.read_text(), "EnOSlib's own words are kept, and nowhere else"
 
 
+OWN = "from e2c.services.base import Service\n\nclass Own(Service):\n    def deploy(self):\n"
 BEGIN = "import sys\nimport enoslib as en\nfrom e2clab import Service\n\nclass Own(Service):\n    def deploy(self):\n"
 
 
@@ -237,13 +251,80 @@ def test_a_mistake_of_a_plugin_of_e2clab_is_told_with_its_line(desk: Desk, code:
     assert why in text
 
 
-def test_a_plugin_of_e2clab_that_hangs_is_stopped_and_one_that_dies_is_told(desk: Desk) -> None:
-    desk.write(f"{BEGIN}        import time; time.sleep(600)\n")
-    with pytest.raises(ServiceError, match=r"the plugin of service cloud\.grid\.1 did not finish within 2 s"):
+def test_a_plugin_that_hangs_is_stopped_and_one_that_dies_is_told(desk: Desk) -> None:
+    desk.write(f"{OWN}        import time; time.sleep(600)\n")
+    with pytest.raises(ServiceError, match=r"grid\.1 could not be deployed: the plugin did not finish within 2 s"):
         desk.ask(limit_s=2)
     desk.write(f"{BEGIN}        import os; print('last words', flush=True); os.kill(os.getpid(), 9)\n")
-    with pytest.raises(ServiceError, match=r"the plugin of service cloud\.grid\.1 broke off: last words"):
+    with pytest.raises(ServiceError, match=r"grid\.1 could not be deployed: the plugin broke off: last words"):
         desk.ask()
+    desk.write(f"{OWN}        import os; os._exit(0)\n")
+    with pytest.raises(ServiceError, match="the plugin broke off: its process ended with code 0"):
+        desk.ask("deploy", folder="other")
+
+
+def test_what_a_plugin_prints_is_kept_and_goes_nowhere_else(desk: Desk, capfd: pytest.CaptureFixture[str]) -> None:
+    desk.write(f"print('read')\n{OWN}        import os; print('made'); os.system('echo said; echo shouted >&2')\n")
+    desk.ask()
+    assert capfd.readouterr() == ("", "")
+    assert (desk.folder / "services-data/cloud.grid.1/deploy.out").read_text() == "read\nmade\nsaid\nshouted\n"
+
+
+def test_ctrl_c_ends_a_plugin_that_would_not_hear_it(desk: Desk) -> None:
+    pid = desk.folder / "pid"
+    desk.write(f"""\
+import os, pathlib, time
+{OWN}        pathlib.Path({str(pid)!r}).write_text(str(os.getpid()))
+        while True:
+            try:
+                time.sleep(600)
+            except BaseException:
+                pass
+""")
+
+    def interrupt() -> None:
+        while not pid.exists() or not pid.read_text():
+            time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    with pytest.raises(KeyboardInterrupt):
+        desk.ask(limit_s=LIMIT_S)
+    thread.join()
+    assert not Path("/proc", pid.read_text()).exists()
+
+
+@pytest.mark.parametrize(
+    ("code", "why"),
+    [
+        ("def check(self): return True", "check returned True; it returns None where the service works, else the"),
+        ("def check(self): self.kept['x'] = object()", "what is kept must be plain values"),
+        ("def check(self): self.kept = 3", "what is kept must be plain values"),
+        ("check = 3", "TypeError: 'int' object is not callable"),
+    ],
+)
+def test_nonsense_is_told(desk: Desk, code: str, why: str) -> None:
+    desk.write(f"{OWN}        pass\n    {code}\n")
+    with pytest.raises(ServiceError, match=f"service cloud.grid.1 could not be asked how it is: .*{why}"):
+        desk.ask("check")
+
+
+def test_plugins_share_files_of_their_folder_and_of_no_other(desk: Desk, tmp_path: Path) -> None:
+    (desk.folder / "services" / "_shared.py").write_text("PORT = 7\n")
+    lines = "        self.register_service(service_port=_shared.PORT)\n"
+    for ways in ("from . import _shared", "import _shared"):
+        desk.write(f"{ways}\n{OWN}{lines}")
+        assert desk.ask().registered[0].port == 7
+    desk.write(f"{BEGIN}        from e2clab.services.plugins import _shared\n{lines}")
+    assert desk.ask().registered[0].port == 7
+    assert not [name for name in sys.modules if name.rpartition(".")[2] == "_shared"]
+
+    other = Desk(tmp_path / "other", desk.hosts)
+    for ways in ("from . import _shared", "import _shared"):
+        path = other.write(f"{ways}\n{OWN}{lines}")
+        with pytest.raises(ServiceError, match=f"{path}:1: service cloud.grid.1 .*_shared"):
+            other.ask()
 
 
 def test_a_plugin_can_be_made_by_hand(hosts: tuple[Host, ...]) -> None:
@@ -274,10 +355,9 @@ rm -rf /etc/apt/sources.list /etc/apt/sources.list.d/* /etc/docker /etc/init.d/d
 
 
 @debian
-def test_docker_is_installed_configured_and_joined(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_docker_is_installed_configured_and_joined(desk: Desk) -> None:
     """With stand-ins for what is downloaded and for the engine: no engine can run on hosts of a local testbed."""
-    monkeypatch.setattr(docker, "SCRIPT", "file:///srv/get-docker.sh")
-    desk.write(DOCKER)
+    desk.write(f"from e2c.services import docker\ndocker.SCRIPT = 'file:///srv/get-docker.sh'\n{DOCKER}")
     pair = desk.hosts[:2]
     manager, worker = pair
     script = Path(__file__).with_name("docker_standin.sh").read_bytes()

@@ -98,10 +98,23 @@ def test_agents_find_library_and_settings_in_every_kind_of_shell(
     # Beyond a size the PROV documents are left out, and it is said how to get them.
     said: list[str] = []
     monkeypatch.setattr(provenance, "PROV_TASKS", 0)
-    without = provenance.backup(server, tmp_path / "large", 20, said.append, [agent])
+    without = provenance.backup(server, tmp_path / "large", 20, said.append, [agent], whole=tmp_path / "data")
     assert not any(file.name.endswith(".prov.json") for file in without)
     assert re.search("no PROV-JSON, because 1 tasks are more than 0.*provenance import", said[-1])
     monkeypatch.undo()
+
+    # One dump is enough for several runs, and the one before stays until the next is whole.
+    dump, note = tmp_path / "data" / provenance.DUMP, tmp_path / "large" / provenance.ELSEWHERE
+    assert without[0] == dump
+    assert not (tmp_path / "large" / provenance.DUMP).exists()
+    assert (note.parent / note.read_text().splitlines()[-1]).resolve() == dump.resolve()
+    before = dump.read_bytes()
+    code = "/opt/e2c/e2c/provenance/copies/dump.py"
+    assert shell.run(server, f"cp {code} {code}.kept; echo 'raise SystemExit(3)' >{code}").ok
+    with pytest.raises(ProvenanceError, match=f"the SQL dump failed.*{dump} is still the one of before"):
+        provenance.backup(server, tmp_path / "large", 20, quiet, [agent], whole=tmp_path / "data")
+    assert dump.read_bytes() == before
+    assert shell.run(server, f"mv {code}.kept {code}").ok
 
     # What a host cannot send is said and kept, and costs nothing of the rest.
     assert shell.run(agent, f'. ~/.bashrc; python3 -c "{killed}"; [ $? = 137 ]').ok

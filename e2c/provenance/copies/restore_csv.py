@@ -14,6 +14,9 @@ from e2c.errors import ProvenanceError
 from e2c.provenance.copies.restore_source import Block, Gathering, Source, damaged, moment, truth
 from e2c.provenance.export.csv_files import DESCRIPTION, FORMAT
 
+DUMP = "provenance_database.sql"
+"""What `finalize` calls the dump of an experiment."""
+
 _FORMS: dict[str, tuple[bytes, Callable[[bytes], Any]]] = {
     "INTEGER": (rb"-?\d+", int),
     "BIGINT": (rb"-?\d+", int),
@@ -77,11 +80,12 @@ def read_csv(folder: Path) -> Source:
             f"the folder has format {version}, and this version reads format {FORMAT}", where=str(description)
         )
     if selected:
+        dump = _dump(folder)
         raise ProvenanceError(
             "the folder holds a selection of tasks, which is no whole database",
             where=str(folder),
-            hint="Import provenance_database.sql, which stands beside it and is whole"
-            if (folder / "provenance_database.sql").is_file()
+            hint=f"Import {dump}, which is whole"
+            if dump is not None
             else "Export without --workflow, --dataflow, --run, --since and --until",
         )
     for file in files:
@@ -93,6 +97,14 @@ def read_csv(folder: Path) -> Source:
             yield from _blocks(file)
 
     return Source(str(folder), {file.table: file.rows for file in files}, blocks)
+
+
+def _dump(folder: Path) -> Path | None:
+    """The dump of all runs, for the folder of one of them: it lies in that of their experiment, which is at most two
+    folders above that of the run."""
+    above = folder.absolute().parents[1:3]
+    places = [place / DUMP for place in (folder, *(one / folder.name for one in above))]
+    return next((place for place in places if place.is_file()), None)
 
 
 def _check(file: _File) -> None:
