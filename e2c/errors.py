@@ -12,10 +12,11 @@ class E2CError(Exception):
     Args:
         what: the failure, one clause without a final full stop.
         where: a place the user knows: ``file:line:column``, a host, a command.
-        why: the reason, where it is known.
+        why: the reason, where it is known; several lines of others' words begin with the end of a line.
         hint: what to do next, a full clause.
 
-    ``str()`` gives one sentence (two with the hint). ``exit_code`` is the command's exit code.
+    ``str()`` gives one sentence (two with the hint); lines of others' words stay as they are, between the two.
+    ``exit_code`` is the command's exit code.
     """
 
     exit_code = 1
@@ -29,11 +30,12 @@ class E2CError(Exception):
 
     def __str__(self) -> str:
         text = f"{self.where}: {self.what}" if self.where else self.what
+        hint = self.hint and f"{self.hint}{'' if self.hint.endswith('?') else '.'}"
+        if self.why and self.why.startswith("\n"):
+            return f"{text}:{self.why}\n{hint}" if hint else f"{text}:{self.why}"
         if self.why:
             text = f"{text}: {self.why}"
-        if not self.hint:
-            return f"{text}."
-        return f"{text}. {self.hint}{'' if self.hint.endswith('?') else '.'}"
+        return f"{text}. {hint}" if hint else f"{text}."
 
 
 class ScenarioError(E2CError, ValueError):

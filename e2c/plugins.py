@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import hashlib
 import importlib.util
 import os
 import re
@@ -166,13 +167,16 @@ def load(group: str, name: str) -> Any:
 def module(path: Path, what: str = TESTBED, page: str = TESTBED_PAGE) -> ModuleType:
     """A file of the user's as a module; run once in the life of this process.
 
+    The files beside it are modules of the same package, so that ``from . import other`` finds them, and those of no
+    other folder.
+
     Args:
         what, page: as for :func:`blamed`.
 
     Raises:
         PluginError: it cannot be run.
     """
-    name = f"e2c_own_{path.stem}_{abs(hash(path))}"
+    name = f"{_package(path.resolve().parent)}.{path.stem}"
     if name in sys.modules:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path)
@@ -187,6 +191,16 @@ def module(path: Path, what: str = TESTBED, page: str = TESTBED_PAGE) -> ModuleT
         del sys.modules[name]
         raise
     return made
+
+
+def _package(folder: Path) -> str:
+    """Name of a package that has the files of a folder, and no code of its own."""
+    name = f"e2c_own_{hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]}"
+    if name not in sys.modules:
+        made = ModuleType(name)
+        made.__path__ = [str(folder)]
+        sys.modules[name] = made
+    return name
 
 
 @contextlib.contextmanager

@@ -60,6 +60,15 @@ app = typer.Typer(
 )
 
 
+_REMEDIES = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "Free some space"),
+    **dict.fromkeys((errno.EACCES, errno.EPERM), "Allow it, or name another place"),
+    **dict.fromkeys((errno.EROFS, errno.ENOTDIR), "Name another place"),
+    errno.ENAMETOOLONG: "Choose a shorter name",
+}
+"""What to do about errors of files, by their number."""
+
+
 class TerminatedError(BaseException):
     """SIGTERM or SIGHUP: unwinds as Ctrl-C does, so that everything acquired is released."""
 
@@ -146,6 +155,8 @@ def _run(desk: render.Desk) -> int:
     except click.exceptions.Exit as leaving:
         return leaving.exit_code
     except click.ClickException as error:
+        if getattr(error, "possibilities", None):  # Click tells them itself since 8.4, and Typer has told them already
+            error.message = error.message.partition(" Did you mean")[0]  # type: ignore[misc]
         error.show()
         return error.exit_code
     except TerminatedError:
@@ -168,15 +179,32 @@ def _run(desk: render.Desk) -> int:
             render.failure(str(error))
         return error.exit_code
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+        text = _of_this_machine(error)
+        if text is None:
             render.our_fault(error)
             return OUR_FAULT
-        render.failure(
-            f"{error.filename or 'a file'} cannot be written: {error.strerror}. Free some space, then repeat"
-        )
+        render.failure(text)
         return 1
     except Exception as error:  # noqa: BLE001 - whatever is left is a fault of this program, and must look like one
         if desk.debug:
             render.trace(error)
         render.our_fault(error)
         return OUR_FAULT
+
+
+def _of_this_machine(error: OSError) -> str | None:
+    """What the user can do about an error of this machine's files; ``None`` where that is nothing."""
+    if error.errno == errno.ENOENT and _homeless():
+        return "the current folder does not exist any more. Go to another one (`cd ~`), then repeat"
+    remedy = _REMEDIES.get(error.errno or 0)
+    if remedy is None:
+        return None
+    return f"{error.filename or 'a file'} cannot be used: {error.strerror}. {remedy}, then repeat"
+
+
+def _homeless() -> bool:
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return True
+    return False

@@ -98,6 +98,7 @@ AppConf = Annotated[
         "--app_conf",
         "--app-conf",
         metavar="NAME,...",
+        autocompletion=completion.configurations,
         help="Run with these application configurations of workflow_env.yaml, one after the other.",
     ),
 ]

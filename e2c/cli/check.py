@@ -41,8 +41,11 @@ def check_configuration(
     command: Annotated[
         Command, typer.Option("--command", "-c", help="Check the files that this command needs, and those that follow.")
     ] = Command.deploy,
-    app_conf: Annotated[
-        bool, typer.Option("--app-conf", "--app_conf", "-a", help="Check workflow_env.yaml as well.")
+    workflow_env: Annotated[
+        bool, typer.Option("--workflow-env", "-a", help="Check workflow_env.yaml as well.")
+    ] = False,
+    of_e2clab: Annotated[
+        bool, typer.Option("--app-conf", "--app_conf", hidden=True, help="What E2Clab calls --workflow-env.")
     ] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Let warnings count as errors.")] = False,
     output: Annotated[
@@ -60,7 +63,11 @@ def check_configuration(
 
     desk: render.Desk = context.obj
     found = examine(
-        scenario_dir, artifacts_dir, command.value, testbed=testbed or desk.testbed, configurations=app_conf
+        scenario_dir,
+        artifacts_dir,
+        command.value,
+        testbed=testbed or desk.testbed,
+        configurations=workflow_env or of_e2clab,
     ).problems
     if output is ProblemsFormat.json:
         render.data_json([problem.as_dict() for problem in found])

@@ -101,6 +101,18 @@ def service_plugins(ctx: click.Context, incomplete: str) -> list[str]:
 
 
 @_quiet
+def configurations(ctx: click.Context, incomplete: str) -> list[str]:
+    """Application configurations of the scenario; behind ``,`` the next one."""
+    import yaml
+
+    path = next(path for end in ("yaml", "yml") if (path := _scenario(ctx) / f"workflow_env.{end}").exists())
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    before, comma, name = incomplete.rpartition(",")
+    known = [str(key) for key in yaml.load(_text(path), loader)]  # noqa: S506 - a safe loader
+    return [f"{before}{comma}{key}" for key in known if key.startswith(name) and key not in before.split(",")]
+
+
+@_quiet
 def hosts(ctx: click.Context, incomplete: str) -> list[str]:
     """Service keys of the scenario, and the layers, services and roles that name several hosts or one."""
     return _names(ctx, incomplete, keys_first=True)
@@ -128,8 +140,17 @@ def _names(ctx: click.Context, start: str, *, keys_first: bool) -> list[str]:
 
 
 def _scenario(ctx: click.Context) -> Path:
-    given = ctx.params.get("scenario_dir") or os.environ["E2C_SCENARIO_DIR"]
+    given = ctx.params.get("scenario_dir") or _typed_scenario() or os.environ["E2C_SCENARIO_DIR"]
     return Path(os.path.expanduser(given))
+
+
+def _typed_scenario() -> str | None:
+    """The first word of the command line that names a scenario; click knows none behind an option without its value."""
+    line = os.environ.get("COMP_WORDS") or os.environ.get("_TYPER_COMPLETE_ARGS") or ""
+    names = [f"layers_services.{end}" for end in ("yaml", "yml")]
+    return next(
+        (word for word in line.split() if any(Path(os.path.expanduser(word), name).exists() for name in names)), None
+    )
 
 
 def _machines(scenario: Path) -> Iterable[Mapping[str, Any]]:

@@ -38,7 +38,9 @@ def shell(
             metavar="DIR", exists=True, file_okay=False, help="Data folder of `e2clab provenance serve`, instead."
         ),
     ] = None,
-    timeout: Annotated[float, typer.Option(metavar="SECONDS", min=1, help="Time that a statement may take.")] = 300,
+    timeout: Annotated[
+        float, typer.Option(metavar="SECONDS", min=1, max=86_400, help="Time that a statement may take.")
+    ] = 300,
 ) -> None:
     r"""Ask in SQL, one statement after the other.
 

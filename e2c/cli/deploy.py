@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,11 +16,12 @@ from e2c.cli.pausing import pauser
 from e2c.errors import E2CError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from e2c.experiment.experiment import Experiment
     from e2c.experiment.series import Turn
     from e2c.model.plan import Plan
+    from e2c.model.run import Run
 
 
 def register(app: typer.Typer) -> None:
@@ -74,7 +76,7 @@ def deploy(
     with one configuration after the other. Each run has its own folder (repeat-2/large) and its own name in the
     database. The first run that fails ends the experiment unless --keep-going is given.
 
-    After a failure the hosts are released, except with --keep and where an earlier layers-services acquired them; on a
+    After a failure the hosts are released, except with --keep and where an earlier command left them to you; on a
     terminal you are asked. A deployment that was cut off is gone on with: what is done already, with the same scenario
     and artifacts, is not done again.
     """
@@ -92,7 +94,7 @@ def deploy(
         plans = [
             steps.plan_only(one, artifacts_dir, played_on, desk, configurations) for one in scenarios or [scenario_dir]
         ]
-        _show(plans, output)
+        _show(plans, planned(repeat, configurations), output)
         return
     deployed = partial(
         steps.deploy_all,
@@ -166,15 +168,31 @@ def _table(turns: list[Turn]) -> None:
     render.note(render.table(["scenario", "outcome", "seconds", "results", "because"], rows))
 
 
-def _show(plans: list[Plan], output: Format) -> None:
+def _show(plans: list[Plan], chosen: Sequence[Run], output: Format) -> None:
     if output is Format.json:
-        values = [plan.model_dump(mode="json") for plan in plans]
+        each = [{"run": run.identity, "repeat": run.repeat, "app_conf": run.app_conf} for run in chosen]
+        values = [{**plan.model_dump(mode="json"), "runs": each} for plan in plans]
         render.data_json(values if len(values) > 1 else values[0])
         return
     for place, plan in enumerate(plans):
         if place:
             render.data("")
         _tables(plan)
+        _runs(plan, chosen)
+
+
+def _runs(plan: Plan, chosen: Sequence[Run]) -> None:
+    if len(chosen) < 2 and not chosen[0].app_conf:
+        return
+    rows = [
+        (
+            run.identity,
+            tuple(f"{key}={json.dumps(value)}" for key, value in plan.configurations.get(run.app_conf, {}).items()),
+        )
+        for run in chosen
+    ]
+    render.data("")
+    render.data(render.table(["run", "variables"], rows))
 
 
 def _tables(plan: Plan) -> None:

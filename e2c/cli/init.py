@@ -46,7 +46,7 @@ def init(
         )
     for path, text in texts.items():
         (directory / path).parent.mkdir(parents=True, exist_ok=True)
-        (directory / path).write_text(text)
+        (directory / path).write_text(text, encoding="utf-8")
     for path in sorted(path for path in texts if not path.parts[0].startswith(".")):
         render.data(str(directory / path))
     scenario, artifacts = shlex.quote(str(directory)), shlex.quote(str(directory / ARTIFACTS))

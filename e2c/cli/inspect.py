@@ -51,6 +51,13 @@ def _text(parts: dict[str, Any]) -> str:
         for host in parts["hosts"]
     ]
     sections.append(render.table(["host", "layer", "testbed", "IPv4", "IPv6", "roles"], hosts))
+    monitored = [
+        (host["service"], host["monitoring"]["device"], host["monitoring"]["addresses"])
+        for host in parts["hosts"]
+        if host["monitoring"]
+    ]
+    if monitored:
+        sections.append(render.table(["in the monitoring network", "device", "addresses"], monitored))
     if parts["boards"]:
         boards = [
             (board["service"], board["layer"], board["testbed"], board["address"], board["archi"], board["image"])
@@ -72,13 +79,9 @@ def _text(parts: dict[str, Any]) -> str:
         sections.append(render.table(heads, links))
     if parts["services"]:
         services = [
-            (
-                service["name"],
-                service["host"],
-                list(service["endpoints"].values()),
-                "healthy" if service["health"]["healthy"] else service["health"].get("reason", "not healthy"),
-            )
-            for service in parts["services"]
+            (one["name"], host, list(one["endpoints"].values()), health)
+            for one in parts["services"]
+            for host, health in by_host(one)
         ]
         sections.append(render.table(["service", "host", "endpoints", "health"], services))
     if parts["runs"]:
@@ -86,6 +89,19 @@ def _text(parts: dict[str, Any]) -> str:
     phases = [(record["phase"], record["run"], record["at"], record["seconds"]) for record in parts["phases"]]
     sections.append(render.table(["phase done", "run", "at", "seconds"], phases))
     return "\n\n".join(sections)
+
+
+def by_host(service: dict[str, Any]) -> list[tuple[str, str]]:
+    """Host and health of a service: of one that is asked on each of its hosts, of each."""
+    health = service["health"]
+    more = len(service.get("hosts", ())) - 1
+    whole = f"{service['host']} and {more} more" if more > 0 else service["host"]
+    return [(host, healthy(one)) for host, one in health.get("hosts", {whole: health}).items()]
+
+
+def healthy(health: dict[str, Any]) -> str:
+    """``healthy``, or why not."""
+    return "healthy" if health["healthy"] else health.get("reason") or "not healthy"
 
 
 def runs(found: list[dict[str, Any]]) -> tuple[list[str], list[tuple[Any, ...]]]:

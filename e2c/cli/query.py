@@ -47,7 +47,9 @@ def query(
             metavar="N", min=0, help="Most rows, 0 for all; default: 1000 for a table on a terminal, else all."
         ),
     ] = None,
-    timeout: Annotated[float, typer.Option(metavar="SECONDS", min=1, help="Time that the statement may take.")] = 300,
+    timeout: Annotated[
+        float, typer.Option(metavar="SECONDS", min=1, max=86_400, help="Time that the statement may take.")
+    ] = 300,
 ) -> None:
     """Ask the captured provenance in SQL.
 

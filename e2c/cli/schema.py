@@ -50,7 +50,7 @@ def schema(
     if output_dir is not None:
         output_dir.mkdir(parents=True, exist_ok=True)
         for name, text in texts.items():
-            (output_dir / name).write_text(text)
+            (output_dir / name).write_text(text, encoding="utf-8")
             render.note(str(output_dir / name))
     elif file is not None:
         render.data(next(iter(texts.values())).rstrip())

@@ -14,7 +14,7 @@ from typer.core import TyperCommand
 
 from e2c.cli import render
 from e2c.cli.arguments import Format, ScenarioDir
-from e2c.cli.inspect import runs
+from e2c.cli.inspect import by_host, healthy, runs
 from e2c.cli.waiting import cut, duration, lively, one_line, size
 
 DEFAULT_S = 5.0
@@ -142,7 +142,10 @@ def lines(found: dict[str, Any]) -> list[str]:
         ),
         (["board", "name there", "archi", "firmware"], [_board(one) for one in found["boards"]]),
         runs(found["runs"]),
-        (["service", "host", "health"], [(one["name"], one["host"], _health(one)) for one in found["services"]]),
+        (
+            ["service", "host", "health"],
+            [(one["name"], host, health) for one in found["services"] for host, health in by_host(one)],
+        ),
         (
             ["background task", "run", "host", "state"],
             [(one["task"], one["run"], one["host"], _task(one)) for one in found["background"]],
@@ -167,7 +170,7 @@ def summary(found: dict[str, Any], *, with_times: bool = True) -> str:
         left = f", {_left(one)} left" if with_times and one["remaining_s"] is not None else ""
         parts.append(f"{one['provider']} {one['id']} {one['state']}{left}")
     parts += [f"run {one['run']} {one['outcome']}" for one in found["runs"][-1:]]
-    parts += [f"{one['name']} {_health(one)}" for one in found["services"]]
+    parts += [f"{one['name']} {healthy(one['health'])}" for one in found["services"]]
     parts += [f"{one['task']} on {one['host']} {_task(one, with_times=with_times)}" for one in found["background"]]
     return "; ".join(parts)
 
@@ -201,10 +204,6 @@ def _left(one: dict[str, Any]) -> str:
 
 def _board(one: dict[str, Any]) -> tuple[Any, ...]:
     return one["key"], one["address"], one["archi"], one["image"]
-
-
-def _health(one: dict[str, Any]) -> str:
-    return "healthy" if one["health"]["healthy"] else one["health"].get("reason") or "not healthy"
 
 
 def _task(one: dict[str, Any], *, with_times: bool = True) -> str:

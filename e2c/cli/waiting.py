@@ -15,10 +15,10 @@ from typing import TextIO
 
 CLEAR_LINE = "\r\x1b[K"
 CLEAR_BELOW = "\r\x1b[J"
-LINE_UP = "\x1b[1A"
 FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 PLAIN_FRAMES = "-\\|/"
-FRAME_S = 0.125
+FRAME_S = 0.2
+"""Pause between two drawings, at least."""
 CALM_S = 5
 """A log gets a new line at once when other words come, but not more often than this."""
 FIRST_S, LONGEST_S = 15, 600
@@ -93,7 +93,9 @@ class Waiting:
         self._changed = threading.Condition(threading.RLock())
         self._wait: _Wait | None = None
         self._spoken = -float(CALM_S)
-        self._drawn = 0
+        self._drawn: list[str] = []
+        self._width = 0
+        self._drawn_at = -FRAME_S
         self._frame = 0
         self._thread: threading.Thread | None = None
         self._stopped = False
@@ -122,7 +124,7 @@ class Waiting:
                 with contextlib.suppress(OSError, ValueError):  # the terminal has gone
                     sys.stderr.write(self._clearing())
                     sys.stderr.flush()
-                self._drawn = 0
+                self._drawn = []
 
     def stop(self) -> None:
         """End, for good."""
@@ -149,7 +151,8 @@ class Waiting:
             return
         try:
             if lively(sys.stderr):
-                self._draw(wait, now)
+                if now >= self._drawn_at + FRAME_S:  # many events may come at once; the thread draws what is left
+                    self._draw(wait, now)
             elif now >= wait.next_s:
                 self._speak(wait, now)
         except (OSError, ValueError):  # the terminal has gone; whoever writes next will meet that
@@ -163,14 +166,18 @@ class Waiting:
         end = f"  {duration(now - wait.since)}" if now - wait.since >= 1 else ""
         head = f"{self.clock()}  {wait.phase:9} {frames[self._frame % len(frames)]} {wait.text}"
         lines = [f"{cut(head, width - len(end))}{end[:width]}", *self.more(width, rows - 2)]
-        text = "\n".join(lines)
-        sys.stderr.write(f"{self._clearing()}{text}")
+        if self._drawn and (len(lines), width) == (len(self._drawn), self._width):
+            changed = [new if new != old else None for new, old in zip(lines, self._drawn, strict=True)]
+            text = _up(len(lines) - 1) + "\n".join("" if new is None else f"{CLEAR_LINE}{new}" for new in changed)
+        else:
+            text = self._clearing() + "\n".join(lines)
+        sys.stderr.write(text)
         sys.stderr.flush()
-        self._drawn = len(lines)
+        self._drawn, self._width, self._drawn_at = lines, width, now
 
     def _clearing(self) -> str:
-        """What takes away the lines that were drawn; the cursor stands at the end of the last."""
-        return f"{LINE_UP * (self._drawn - 1)}{CLEAR_BELOW}" if self._drawn > 1 else CLEAR_LINE
+        """What takes away the lines that were drawn; the cursor stands in the last."""
+        return f"{_up(len(self._drawn) - 1)}{CLEAR_BELOW}" if len(self._drawn) > 1 else CLEAR_LINE
 
     def _speak(self, wait: _Wait, now: float) -> None:
         waited = now - wait.since
@@ -180,6 +187,10 @@ class Waiting:
         self._spoken = now
         wait.next_s = now + wait.interval_s
         wait.interval_s = min(2 * wait.interval_s, LONGEST_S)
+
+
+def _up(lines: int) -> str:
+    return f"\x1b[{lines}A" if lines else ""
 
 
 def _words(text: str) -> str:

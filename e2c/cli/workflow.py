@@ -58,8 +58,9 @@ def workflow(
     if finalize and stage is not StageName.launch:
         raise typer.BadParameter("--finalize goes with launch only")
 
-    from e2c.experiment import report, reservations, run_records, runs, steps, timetable
+    from e2c.experiment import leftovers, report, reservations, run_records, runs, steps, timetable
     from e2c.experiment.choice import Choice, choose
+    from e2c.experiment.events import Event
     from e2c.experiment.failure import guarded
     from e2c.experiment.lock import locked
     from e2c.model.run import Run, planned
@@ -70,12 +71,16 @@ def workflow(
         experiment = steps.take_up(scenario_dir, "workflow", desk, app_conf=chosen, begun=ending)
         keys = None if hosts is None else frozenset(host.key for host in report.choose(experiment, hosts)[0])
         choice = Choice(keys, start_at)
-        choose(experiment.plan.plays, stage.value, choice)
+        if not choose(experiment.plan.plays, stage.value, choice):
+            text = f"workflow.yaml has no tasks of {stage.value}, so nothing is done on hosts"
+            experiment.observe(Event("warning", stage.value, text))
         with guarded(experiment, wish(destroy_on_fail=destroy_on_fail)):
             timetable.heal(experiment, needed=False)
             if stage is StageName.prepare:
                 runs.run_stage(experiment, "prepare", Run(), choice=choice)
             finishing = stage is StageName.finalize
+            if finishing:
+                leftovers.take_stock(experiment)
             for run in run_records.pending(experiment, chosen) if finishing else planned(0, chosen):
                 if finishing:
                     runs.wait_for_background(experiment, run.identity, limit)

@@ -134,6 +134,14 @@ def _must_be_regular(status: os.stat_result) -> None:
 _KINDS = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
 
 
+_FILLINGS = {
+    "layers_services": "Write the layers and services in it",
+    "network": "Write the links in it, or `networks:` alone if there are none",
+    "workflow": "Write the plays in it",
+    "workflow_env": "Write the configurations in it, or remove it",
+}
+
+
 def parse(content: bytes, file: str, name: str) -> tuple[Document, list[Problem]]:
     """Read YAML that is already in memory; as :func:`read`."""
     text = ""
@@ -141,9 +149,7 @@ def parse(content: bytes, file: str, name: str) -> tuple[Document, list[Problem]
         text = _decode(content)
         root = compose(text)
         if root is None:
-            raise Refused(
-                0, 0, "file-empty", "the file is empty", f"Write the {name.replace('_', ' ')} in it, or remove it"
-            )
+            raise Refused(0, 0, "file-empty", "the file is empty", _FILLINGS.get(name, "Write its contents"))
         data = _plain(root)
     except Refused as refused:
         document = Document(file, name, lines=tuple(LINE_END.split(text)))

@@ -136,7 +136,7 @@ def _routing(kind: str) -> str:
     for location in (spec.submodule_search_locations or []) if spec else []:
         file = Path(location, "config", "ansible_builtin_runtime.yml")
         if file.is_file():
-            text = file.read_text()
+            text = file.read_text(encoding="utf-8")
             start = text.find(f"\n  {kind}:\n")
             end = re.compile(r"^  \w+:$", re.MULTILINE).search(text, start + len(kind) + 4)
             return text[start : end.start() if end else None] if start >= 0 else ""

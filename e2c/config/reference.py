@@ -149,7 +149,7 @@ def main() -> None:
     """``python -m e2c.config.reference [PAGE]``."""
     parser = argparse.ArgumentParser(prog="python -m e2c.config.reference", description=__doc__)
     parser.add_argument("page", metavar="PAGE", type=Path, nargs="?", default=Path(PAGE))
-    parser.parse_args().page.write_text(text())
+    parser.parse_args().page.write_text(text(), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ def write(folder: Path) -> None:
     """Write all schemas into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in schemas().items():
-        (folder / name).write_text(text)
+        (folder / name).write_text(text, encoding="utf-8")
 
 
 def _tidy(node: Any) -> None:

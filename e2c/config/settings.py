@@ -15,7 +15,12 @@ from e2c.config.validate import allowed
 PREFIX = "E2C_"
 SOURCE = "environment"
 """What a problem names instead of a file."""
-INTERNAL = frozenset({"E2C_EVENTS_FD", "E2C_RUN", "E2C_APP_CONF", "E2C_REPEAT", "E2C_STAGE"})
+INTERNAL = frozenset(
+    {
+        *("E2C_EVENTS_FD", "E2C_OUTPUT", "E2C_STAGE"),
+        *("E2C_RUN", "E2C_APP_CONF", "E2C_REPEAT", "E2C_OPTIMIZATION_CONFIG"),
+    }
+)
 """Variables that the tool sets for processes that it starts, here and on hosts."""
 
 LONGEST_S = 7 * 86_400
@@ -48,7 +53,11 @@ class Settings(Closed):
         60,
         description="Seconds to answer, on a terminal, whether hosts are kept after a failure; then they are released.",
     )
+    lost_timeout: Seconds = Field(
+        30, description="Seconds of silence after which a host is given up that runs background tasks."
+    )
     monetdb_libs: Path | None = Field(None, description="Folder with the MonetDB libraries.")
+    service_timeout: Seconds = Field(3600, description="Seconds that the plugin of a service may take to deploy it.")
     provenance_dsn: str | None = Field(
         None, repr=False, description="URL of the MonetDB server that `e2clab provenance serve` uses; a secret."
     )

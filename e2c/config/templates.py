@@ -33,6 +33,7 @@ HOST_ENTRIES = frozenset(
     {
         *("_id", "layer_id", "service_id", "machine_id", "url", "url4", "url6", "gateway"),
         *("__address__", "__address4__", "__address6__", "__g5k_ipv6_address__"),
+        *("__monitoring_address__", "__monitoring_device__"),
         *("sub_service", "sub_service_id"),
     }
 )

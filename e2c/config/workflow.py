@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import ConfigDict, Field, RootModel
 
@@ -10,9 +10,7 @@ from e2c.config.keywords import PLAY_KEYWORDS
 from e2c.config.names import Text
 from e2c.config.network import Selector
 from e2c.config.shape import Open
-
-Grouping = Literal["round_robin", "asarray", "aggregate", "address_match"]
-ArrayInfo = Literal["id", "hostname", "g5k_ipv6_hostname"]
+from e2c.model.plan import ArrayInfo, Grouping
 
 
 class DependsOn(Open):

@@ -78,7 +78,10 @@ def connect(experiment: Experiment) -> None:
     """
     with experiment.phase("connect") as changes:
         answers = shell.run_all(experiment.state.hosts, FACTS, timeout_s=60)
-        shell.require(answers, "ssh", hint="Check that the machine is up and accepts the key")
+        hint = "Check that the machine is up and accepts the key"
+        if experiment.adopted:
+            hint += f", then repeat the command to go on; or release all hosts: e2clab destroy {experiment.scenario}"
+        shell.require(answers, "ssh", hint=hint)
         facts = {key: _facts(answer.stdout) for key, answer in answers.items()}
         experiment.progress("connect")(f"{len(facts)} hosts answer")
         if len(facts) != len(experiment.state.hosts):
@@ -87,5 +90,5 @@ def connect(experiment: Experiment) -> None:
 
 
 def _facts(text: str) -> dict[str, Any]:
-    kernel, cores, memory = text.strip().splitlines()[:3]
+    kernel, cores, memory = text.strip().splitlines()[-3:]  # what a host says at every login comes before
     return {"kernel": kernel, "cores": int(cores), "memory_kib": int(memory)}

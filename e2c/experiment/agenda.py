@@ -10,19 +10,22 @@ from e2c.errors import E2CError, RemoteError
 from e2c.experiment import background, timetable
 from e2c.experiment.events import Event
 from e2c.experiment.experiment import Experiment
+from e2c.experiment.outcome import fitted
 from e2c.experiment.runs import (
     RUN_PHASES,
     Pace,
     background_of,
     execute,
-    moment,
     run_stage,
     wait_for_background,
 )
+from e2c.experiment.state import epoch
 from e2c.model.run import Run, preparation
 
 PREPARATION = ("prepare",)
-COLUMNS = ("run", "outcome", "seconds", "folder", "because")
+COLUMNS = ("run", "outcome", "seconds", "because")
+WIDTH = 79
+"""Characters of a line that every terminal and log shows."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +118,7 @@ def _warn_of_cut(experiment: Experiment, item: Item) -> None:
         return
     if phase == "prepare" or (known is not None and known.outcome in ("begun", "failed")):
         name = f" of {item.run.name}" if item.run.name else ""
-        text = f"{phase}{name} did not end well; it runs again from its beginning, beside what it left running"
+        text = f"{phase}{name} did not end well; it runs again from its beginning"
         experiment.observe(Event("warning", phase, text))
         experiment.cut_off = None
 
@@ -128,17 +131,18 @@ def _tell(experiment: Experiment, chosen: Sequence[Run], at_work: Run | None) ->
     """
     if len(chosen) < 2:
         return
-    rows = [COLUMNS]
+    rows: list[tuple[str, ...]] = [COLUMNS]
     for run in chosen:
         record = experiment.state.latest(run)
         if record is None:
-            rows.append((run.identity, "not begun", "", "", ""))
+            rows.append((run.identity, "not begun", "", ""))
             continue
         if run == at_work and record.outcome in ("begun", "launched"):
-            rows.append((record.identity, "interrupted", "", record.folder, ""))
+            rows.append((record.identity, "interrupted", "", ""))
             continue
-        seconds = f"{moment(record.ended) - moment(record.began):.1f}" if record.ended else ""
+        seconds = f"{epoch(record.ended) - epoch(record.began):.1f}" if record.ended else ""
         reason = record.reason.splitlines()[0].rstrip(" :") if record.reason else ""
-        rows.append((record.identity, record.outcome, seconds, record.folder, reason))
+        rows.append((record.identity, record.outcome, seconds, reason))
     bad = any(row[1] != "done" for row in rows[1:])
+    rows = fitted(rows, WIDTH)
     experiment.observe(Event("table", "runs", f"runs, in {experiment.folder}", failed=bad, rows=tuple(rows)))

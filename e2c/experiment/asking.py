@@ -1,4 +1,4 @@
-"""Questions asked at the same time, none of which can hold up the others for longer than a limit."""
+"""Questions asked at the same time, none of which holds up the others."""
 
 from __future__ import annotations
 
@@ -8,10 +8,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 
-def ask(questions: Mapping[str, Callable[[], Any]], limit_s: float) -> dict[str, Any]:
+def ask(questions: Mapping[str, Callable[[], Any]], limit_s: float | None) -> dict[str, Any]:
     """Answers by name, in the order of the questions: what was returned, what was raised, ``None`` when time was up.
 
-    A question whose time is up goes on in a thread that ends with the process.
+    A question whose time is up, or that Ctrl-C cut off, goes on in a thread that ends with the process, and so do the
+    processes that it started.
+
+    Args:
+        limit_s: seconds for all; ``None``: questions bound themselves.
     """
     answers: dict[str, Any] = {}
 
@@ -25,9 +29,9 @@ def ask(questions: Mapping[str, Callable[[], Any]], limit_s: float) -> dict[str,
         threading.Thread(target=answer, args=(name, question), name=f"ask-{name}", daemon=True)
         for name, question in questions.items()
     ]
-    end = time.monotonic() + limit_s
+    end = None if limit_s is None else time.monotonic() + limit_s
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(max(0.0, end - time.monotonic()))
+        thread.join(None if end is None else max(0.0, end - time.monotonic()))
     return {name: answers.get(name) for name in questions}

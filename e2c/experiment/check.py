@@ -13,22 +13,20 @@ from typing import Any
 from e2c import plugins
 from e2c.config.load import NEEDS, examine_scenario
 from e2c.config.outline import outline
-from e2c.config.problems import Problem, ProblemsError, Severity, nearest
+from e2c.config.problems import Problem, ProblemsError
 from e2c.config.scenario import Scenario
 from e2c.config.settings import read_settings
 from e2c.config.testbeds import TESTBEDS
 from e2c.environments import own
 from e2c.environments.base import SettingsError
 from e2c.errors import DataflowError
+from e2c.experiment import plugin_checks
 from e2c.model.plan import Plan
 from e2c.plan import build
-from e2c.services import finding
 
 DATAFLOW_LIMIT_S = 30
 """Seconds that a dataflow specification may take."""
 
-NEAR = 0.8
-"""How much a service's name must be like that of a plugin to be taken for a slip."""
 CHAIN = ("layers_services", "network", "workflow")
 SPECIFICATION = ("provenance", "dataflow_spec")
 
@@ -92,7 +90,7 @@ def _examine(
     names = files(scenario, command, also=("workflow_env",) if configurations else ())
     read_in, problems = examine_scenario(scenario, artifacts, need=names, app_conf=app_conf)
     flows, wrong = _dataflows(read_in, problems)
-    parts, odd_services = _services(read_in)
+    parts, odd_services = plugin_checks.services(read_in)
     plan, unfit = build.examine(read_in, testbed=testbed, dataflows=flows, sub_services=parts)
     unfit += odd_services
     unfit += _own_testbeds(read_in, plan)
@@ -149,59 +147,6 @@ def _own_testbeds(scenario: Scenario, plan: Plan | None) -> list[Problem]:
             text = f"{name} cannot be used: {str(error).rstrip('.')}"
             found.append(scenario.problem("layers_services", ("environment", name), "own-testbed", text, key=True))
     return found
-
-
-def _services(scenario: Scenario) -> tuple[dict[str, tuple[str, ...]], list[Problem]]:
-    """Names of sub-services that plugins may register, by service; and what is wrong with plugins, none of which is
-    run."""
-    layers = scenario.layers_services.layers if scenario.layers_services else ()
-    places = {
-        service.name: (number, place)
-        for number, layer in reversed(list(enumerate(layers)))
-        for place, service in reversed(list(enumerate(layer.services)))
-    }
-    if not places:
-        return {}, []
-    known = finding.available()
-    broken = finding.broken()
-    parts: dict[str, tuple[str, ...]] = {}
-    problems = [
-        Problem(str(one.path), one.line, 1, "", "warning", "service-file", f"it defines no service: {one.reason}", "")
-        for one in broken
-        if one.origin == "scenario" and one.path.stem not in places and not one.readable
-    ]
-    for name, (number, place) in places.items():
-        found, problem = _plugin(name, known, broken)
-        if found is not None:
-            parts[name] = found.sub_services
-        if problem is not None:
-            message, hint, severity = problem
-            path = ("layers", number, "services", place, "name")
-            problems.append(
-                scenario.problem("layers_services", path, "service-plugin", message, hint, severity=severity)
-            )
-    return parts, problems
-
-
-def _plugin(
-    name: str, known: Sequence[finding.Found], broken: Sequence[finding.Broken]
-) -> tuple[finding.Found | None, tuple[str, str, Severity] | None]:
-    """The plugin of a service, and what is wrong: message, hint and severity."""
-    try:
-        found = finding.chosen(name, known)
-    except plugins.PluginError as error:
-        return None, (f"{error.what}: {error.why}", error.hint or "", "error")
-    if found is not None:
-        return found, None
-    wrong = next((one for one in broken if one.path.stem == name), None)
-    if wrong is not None:
-        message = f"{wrong.path}:{wrong.line} is no plugin of service {name!r}: {wrong.reason}"
-        return None, (message, "Correct or remove it", "warning" if wrong.readable else "error")
-    near = nearest(name, [one.name for one in known if one.origin != "built in"], cutoff=NEAR)
-    if near is not None:
-        message = f"no plugin is called {name!r}, so nothing is deployed for this service"
-        return None, (message, f"Did you mean {near!r}?", "warning")
-    return None, None
 
 
 def _dataflows(scenario: Scenario, problems: Sequence[Problem]) -> tuple[Sequence[dict[str, Any]], list[Problem]]:

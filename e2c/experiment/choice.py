@@ -40,7 +40,9 @@ def choose(plays: Sequence[PlannedPlay], stage: Stage, choice: Choice) -> list[t
     found: list[tuple[PlannedPlay, tuple[Task, ...]]] = [
         (play, play.stages[stage]) for play in plays if play.stages.get(stage)
     ]
-    if choice.hosts is not None and found:
+    if choice != WHOLE and not found:
+        raise ScenarioError(f"workflow.yaml has no tasks of {stage}", hint=f"Write some: a play with `{stage}:`")
+    if choice.hosts is not None:
         found = [(play, tasks) for play, tasks in found if choice.hosts.intersection(play.hosts)]
         if not found:
             raise ScenarioError(

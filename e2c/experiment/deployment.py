@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 from e2c import plugins
 from e2c.config.scenario import Scenario
-from e2c.errors import RemoteError, StateError, TestbedError
+from e2c.errors import E2CError, RemoteError, StateError, TestbedError
 from e2c.experiment import folder as folders
 from e2c.experiment import reservations, results, serving
 from e2c.experiment import state as states
 from e2c.experiment.acquisition import acquire, connect
+from e2c.experiment.asking import ask
 from e2c.experiment.check import examine, located
 from e2c.experiment.events import Event, Observer, steady
 from e2c.experiment.experiment import Experiment, find, provider
@@ -53,11 +55,12 @@ def unprovided(plan: Plan) -> list[str]:
 
 
 def preflight(plan: Plan, observe: Observer) -> None:
-    """Refuse before anything is acquired what could not work afterwards.
+    """Refuse before anything is acquired what could not work afterwards. Testbeds are asked at the same time.
 
     Raises:
-        TestbedError: no provider for a testbed is installed.
+        TestbedError: no provider for a testbed is installed, or several things are wrong: all are told.
         MissingToolError: a program, privilege or library is absent.
+        E2CError: whatever else is wrong, if it is the only thing.
     """
     absent = unprovided(plan)
     if absent:
@@ -66,12 +69,25 @@ def preflight(plan: Plan, observe: Observer) -> None:
             why=f"it provides: {', '.join(plugins.names(plugins.ENVIRONMENTS))}",
             hint="Rehearse the scenario on this machine with --testbed local",
         )
-    for name in sorted({host.provider for host in plan.hosts}):
+    names = sorted({host.provider for host in plan.hosts})
+    for name in names:
         observe(Event("wait", "check", f"whether {name} can be used"))
-        provider(name).check(plan.testbeds.get(name, {}))
-    if plan.provenance is not None:
-        libmonetdb.locate()
-    serving.preflight(plan.hosts, observe)
+    # loaded here and not where it is asked: its code may be somebody's own
+    questions = {name: partial(provider(name).check, plan.testbeds.get(name, {})) for name in names}
+    wrong = [answer for answer in ask(questions, None).values() if isinstance(answer, BaseException)]
+    others: list[Callable[[], object]] = [libmonetdb.locate] if plan.provenance else []
+    others.append(partial(serving.preflight, plan.hosts, observe))
+    for other in others:
+        try:
+            other()
+        except E2CError as error:
+            wrong.append(error)
+    faults = [error for error in wrong if not isinstance(error, E2CError)]
+    if len(wrong) > 1 and not faults:
+        told = "".join(f"\n{error}" for error in wrong)
+        raise TestbedError(f"{len(wrong)} things are in the way of this deployment", why=told)
+    for first in (*faults, *wrong):
+        raise first
 
 
 def deploy(
@@ -104,10 +120,12 @@ def deploy(
     with located(read_in):
         preflight(plan, observe)
     experiment = _taken_up(scenario, plan, observe) or _new(scenario, plan, testbed, observe)
-    # whoever deploys anew what `deploy` deployed is still at that; what a single step deployed is the user's to keep
-    experiment.adopted = experiment.state.done("serve") and not command == experiment.state.command == "deploy"
+    # whoever deploys anew what a `deploy` that was cut off deployed is still at that; what a single step deployed, and
+    # what any command has left to the user, is the user's to keep
+    going_on = not experiment.state.done("serve") or command == experiment.state.command == "deploy"
+    experiment.adopted = experiment.state.kept or not going_on
     with guarded(experiment, wish):
-        if not experiment.adopted:
+        if going_on:
             experiment.update(artifacts=str(artifacts), command=command)
         _bring_up(experiment)
         if experiment.state.served:
@@ -120,7 +138,7 @@ def deploy(
         machines: tuple[Host | Board, ...] = (*experiment.state.hosts, *experiment.state.boards)
         state = experiment.state
         results.write_layers(experiment.folder, layers, machines, state.services, state.served)
-    reservations.tell(experiment, always=True)
+        reservations.tell(experiment, always=True)
     return experiment
 
 
@@ -132,7 +150,7 @@ def _bring_up(experiment: Experiment) -> None:
             connect(experiment)
             answer = True
         except RemoteError as error:
-            if experiment.state.done("serve"):
+            if experiment.adopted or experiment.state.done("serve"):
                 raise
             experiment.progress("acquire")(f"once more, because {error}")
             leave(experiment.state, experiment.observe)

@@ -22,8 +22,6 @@ from e2c.model.plan import Plan
 from e2c.model.reservation import Reservation
 from e2c.model.run import Run
 
-PHASES = ("acquire", "connect", "serve", "emulate", "prepare", "launch", "finalize", "backup", "release")
-
 
 class Experiment:
     """The state of one experiment; each change is on disk before the next step is taken.
@@ -32,7 +30,7 @@ class Experiment:
         folder: its output folder.
         plan: what is deployed.
         observe: receives the events.
-        adopted: an earlier command deployed it, so a failure of this one need not release it.
+        adopted: an earlier command deployed it, or kept its hosts, so a failure of this one need not release them.
         cut_off: phase in which an earlier command ended without a word, or failed, when this one took it up.
     """
 

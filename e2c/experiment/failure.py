@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from e2c.errors import E2CError
+from e2c.errors import E2CError, StateError
 from e2c.experiment import reservations, runs, serving, stopping
 from e2c.experiment.events import Event
 from e2c.experiment.experiment import Experiment
@@ -53,8 +53,8 @@ def guarded(experiment: Experiment, wish: OnFailure) -> Iterator[None]:
                 kept = "as you answered"
             if not isinstance(error, Exception) and reason is None and stopping.running(experiment):
                 # whoever sends SIGTERM does not wait for answers
-                asks = kept is not None and isinstance(error, KeyboardInterrupt) and wish.ask_to_stop is not None
-                if asks and wish.ask_to_stop is not None and not wish.ask_to_stop():
+                stops = wish.ask_to_stop if kept is not None and isinstance(error, KeyboardInterrupt) else None
+                if stops is not None and not stops():
                     stopping.leave(experiment)
                 else:
                     stopping.stop(experiment)
@@ -66,6 +66,7 @@ def guarded(experiment: Experiment, wish: OnFailure) -> Iterator[None]:
         if kept is None:
             give_back(experiment)
         else:
+            _remember(experiment)
             what = f"the hosts are kept, {kept}; free them" if reason is None else "free what is left"
             experiment.observe(Event("warning", "release", f"{what} with: e2clab destroy {experiment.scenario}"))
         if reason is not None:
@@ -78,7 +79,19 @@ def _kept(experiment: Experiment, wish: OnFailure) -> str | None:
         return None
     if wish.keep:
         return "as asked"
-    return "because an earlier command deployed them" if experiment.adopted else None
+    if experiment.adopted:
+        return f"because an earlier command {'kept' if experiment.state.kept else 'deployed'} them"
+    return None
+
+
+def _remember(experiment: Experiment) -> None:
+    """Write down that the hosts, if there are any, are the user's; a disk that is full may be the very failure."""
+    if not experiment.state.done("acquire"):
+        return
+    try:
+        experiment.update(kept=True)
+    except StateError as error:
+        experiment.observe(Event("warning", "release", f"that the hosts are kept cannot be written down: {error}"))
 
 
 def _may_ask(experiment: Experiment, wish: OnFailure, error: BaseException) -> bool:

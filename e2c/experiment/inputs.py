@@ -32,13 +32,20 @@ def digest(phase: str, plan: Plan, artifacts: Path | None, run: Run | None = Non
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def _listing(folder: Path) -> Iterator[tuple[str, int, int]]:
-    """Path, size and time of change of every file, without reading any; output folders are left out."""
+def files(folder: Path) -> Iterator[tuple[str, str]]:
+    """Every file below a folder: its path there, and its whole path. Output folders of experiments are left out."""
     for place, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not os.path.exists(os.path.join(place, name, STATE_FILE))]
         for name in names:
-            try:
-                status = os.stat(os.path.join(place, name))
-            except OSError:  # it went away meanwhile
-                continue
-            yield os.path.relpath(os.path.join(place, name), folder), status.st_size, status.st_mtime_ns
+            path = os.path.join(place, name)
+            yield os.path.relpath(path, folder), path
+
+
+def _listing(folder: Path) -> Iterator[tuple[str, int, int]]:
+    """Path, size and time of change of every file, without reading any."""
+    for name, path in files(folder):
+        try:
+            status = os.stat(path)
+        except OSError:  # it went away meanwhile
+            continue
+        yield name, status.st_size, status.st_mtime_ns

@@ -23,7 +23,7 @@ class Holder(NamedTuple):
     since: datetime
 
     def __str__(self) -> str:
-        return f"process {self.pid} since {self.since:%H:%M:%S}: {self.command}"
+        return f"process {self.pid} since {self.since:%H:%M:%S}: `{self.command}`"
 
 
 @contextmanager
@@ -72,7 +72,7 @@ def holder(descriptor: int) -> Holder | None:
 
 def _start(pid: int) -> datetime:
     """When a process began, see proc(5): field 22 of its ``stat`` counts clock ticks since boot."""
-    text = Path(f"/proc/{pid}/stat").read_text()
+    text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
     ticks = int(text[text.rindex(")") + 2 :].split()[19])
     uptime = float(Path("/proc/uptime").read_text().split()[0])
     return datetime.fromtimestamp(time.time() - uptime + ticks / os.sysconf("SC_CLK_TCK"))

@@ -17,6 +17,16 @@ def unreachable(play: int, host: str, why: str) -> TaskResult:
     return TaskResult(play=play, host=host, task="answering", status="unreachable", msg=why, ended=time.time())
 
 
+def fitted(rows: Sequence[tuple[str, ...]], width: int) -> list[tuple[str, ...]]:
+    """The rows of a table, whose last column is cut so that its lines have that many characters at most.
+
+    Twenty are left of it in any case.
+    """
+    others = sum(2 + max(map(len, column)) for column in list(zip(*rows, strict=True))[:-1])
+    room = max(20, width - others)
+    return [(*row[:-1], row[-1] if len(row[-1]) <= room else f"{row[-1][: room - 3]}...") for row in rows]
+
+
 def summary(plays: Sequence[Mapping[str, Any]], results: Sequence[TaskResult]) -> tuple[tuple[str, ...], ...]:
     """A row for each host of the plays, those that failed last; the first row names the columns.
 

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 from e2c.errors import E2CError, QueryError, StateError
 from e2c.experiment.experiment import living
@@ -68,13 +69,13 @@ def query(host: Host, sql: str, limit_s: float) -> Iterator[Answer]:
             process.wait()
 
 
-def _pieces(process: subprocess.Popen[bytes], errors: object, host: Host) -> Iterator[bytes]:
+def _pieces(process: subprocess.Popen[bytes], errors: IO[bytes], host: Host) -> Iterator[bytes]:
     assert process.stdout is not None
     while piece := process.stdout.read1(1 << 18):  # type: ignore[attr-defined]
         yield piece
     if process.wait() != 0:
-        errors.seek(0)  # type: ignore[attr-defined]
-        raise _failure(process.returncode, errors.read().decode(errors="replace"), host)  # type: ignore[attr-defined]
+        errors.seek(0)
+        raise _failure(process.returncode, errors.read().decode(errors="replace"), host)
 
 
 def _failure(code: int, text: str, host: Host) -> E2CError:

@@ -12,6 +12,7 @@ from e2c.model.plan import Stage
 from e2c.remote.results import TaskResult
 
 OUTPUT_FILE = "workflow-validate.out"
+_QUICK = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 
 def record(
@@ -37,8 +38,13 @@ def record(
 
 def append(path: Path, documents: Sequence[Mapping[str, Any]]) -> None:
     """Append documents to a YAML stream."""
+    given: dict[str, Any] = {"explicit_start": True, "sort_keys": False, "allow_unicode": True, "width": 120}
+    try:
+        text = yaml.dump_all(documents, Dumper=_QUICK, **given)
+    except UnicodeError:  # bytes that are no text, which only the slow one writes
+        text = yaml.dump_all(documents, Dumper=yaml.SafeDumper, **given)
     with path.open("a", encoding="utf-8") as file:
-        yaml.safe_dump_all(documents, file, explicit_start=True, sort_keys=False, allow_unicode=True, width=120)
+        file.write(text)
 
 
 def _returned(result: TaskResult) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from e2c import plugins
 from e2c.environments.base import Claim
 from e2c.errors import StateError
 from e2c.experiment import folder as folders
-from e2c.experiment import serving
+from e2c.experiment import serving, stopping
 from e2c.experiment import state as states
 from e2c.experiment.events import Event, Hub, Observer, steady
 from e2c.experiment.experiment import Experiment, provider
@@ -124,7 +124,7 @@ def destroy(scenario: Path, observe: Observer) -> Release:
         began = time.monotonic()
         playbook.clear(folder)
         if state is not None:
-            _stop(folder, state, observe)
+            state = _stop(folder, state, observe)
             leave(state, observe)
             claims = where_they_are(state)
         done = release(claims, observe)
@@ -144,15 +144,24 @@ def destroy(scenario: Path, observe: Observer) -> Release:
     return done
 
 
-def _stop(folder: Path, state: State, observe: Observer) -> None:
-    """Let plugins end their services; without the plan nobody knows what they were told."""
+def _stop(folder: Path, state: State, observe: Observer) -> State:
+    """End what the workflow has left running on machines that are only lent, and let plugins end their services.
+
+    Without the plan nobody knows what these were told.
+    """
     try:
         plan = states.load_plan(folder)
     except StateError as error:
         observe(Event("warning", "release", f"{error} Services are not ended by their plugins."))
-        return
+        return state
     with held_off(lambda text: observe(Event("warning", "release", text))):
-        serving.stop(Experiment(folder, state, plan, observe))
+        experiment = Experiment(folder, state, plan, observe)
+        try:
+            stopping.stop_on_lent(experiment)
+        except Exception as error:  # noqa: BLE001 - as with everything else here, the hosts must be released
+            observe(Event("warning", "release", f"what the workflow started may still run: {_sentence(error)}"))
+        serving.stop(experiment)
+    return experiment.state
 
 
 def where_they_are(state: State) -> list[Claim]:

@@ -88,6 +88,7 @@ def _host(host: Host) -> dict[str, Any]:
         "hostname": host.hostname,
         "address": host.address,
         "addresses": {"v4": host.addresses.v4, "v6": host.addresses.v6},
+        "monitoring": host.monitoring.model_dump(mode="json") if host.monitoring else None,
     }
 
 
@@ -147,7 +148,8 @@ def _service(experiment: Experiment, index: int) -> dict[str, Any]:
             health = monitoring.health(sampled, experiment.hosts)
         else:
             health = provenance.health(experiment.hosts[record.host])
-    return {"name": record.name, "host": record.host, "endpoints": record.endpoints, "health": health}
+    hosts = list(record.hosts or (record.host,))
+    return {"name": record.name, "host": record.host, "hosts": hosts, "endpoints": record.endpoints, "health": health}
 
 
 def reachable(scenario: Path) -> Experiment:

@@ -12,7 +12,7 @@ from e2c.environments.base import Watch
 from e2c.errors import E2CError, RemoteError, StateError
 from e2c.experiment.events import Event, Observer
 from e2c.experiment.experiment import Experiment, find, provider
-from e2c.experiment.state import State
+from e2c.experiment.state import State, epoch
 from e2c.model.reservation import Reservation
 
 SHORT_S = 600
@@ -72,7 +72,7 @@ def _words(experiment: Experiment) -> tuple[Literal["warning", "step"], str] | N
     if left < SHORT_S:
         return "warning", f"{length(left)} left: the {named(first)} ends at {end}; {lengthen}"
     running = [task for task in experiment.state.background if not task.ended]
-    needed = max((datetime.fromisoformat(task.started).timestamp() + task.limit_s for task in running), default=0.0)
+    needed = max((epoch(task.started) + task.limit_s for task in running), default=0.0)
     if needed > first.ends:
         text = f"background tasks may run until {clock(needed)}, but the {named(first)} ends at {end}; {lengthen}"
         return "warning", text

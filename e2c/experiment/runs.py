@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import threading
+import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
+from e2c.config.settings import read_settings
 from e2c.errors import E2CError
-from e2c.experiment import background, serving, timetable, work
-from e2c.experiment.choice import Choice
+from e2c.experiment import background, lasting, leftovers, serving, timetable, work
+from e2c.experiment.choice import WHOLE, Choice
 from e2c.experiment.events import Event
 from e2c.experiment.experiment import Experiment
 from e2c.experiment.run_records import begin, folder, note, unlaunched, without_ended
 from e2c.experiment.saving import back_up, describe
-from e2c.experiment.state import BackgroundTask
+from e2c.experiment.state import BackgroundTask, epoch
 from e2c.model.plan import Stage
 from e2c.model.run import UNNAMED, Run, RunRecord
 from e2c.remote.results import TaskResult
@@ -24,7 +24,6 @@ from e2c.services import provenance
 
 RUN_PHASES = ("launch", "finalize", "backup")
 """What a run consists of."""
-TICK_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,6 @@ class Pace:
 
 
 AT_ONCE = Pace()
-WHOLE = Choice()
 
 
 def execute(
@@ -77,7 +75,7 @@ def execute(
     """
     failures: list[E2CError] = []
     if "launch" in left:
-        record = begin(experiment, run, again=choice == WHOLE)
+        record = _begun(experiment, run, choice)
         try:
             with timetable.playing(experiment, record.identity):
                 others = True
@@ -113,6 +111,13 @@ def execute(
     )
 
 
+def _begun(experiment: Experiment, run: Run, choice: Choice) -> RunRecord:
+    """Begin a run, or go on with it where only a part is launched. What an attempt that was cut off left is ended."""
+    if choice == WHOLE:
+        leftovers.end(experiment, "launch", run)
+    return begin(experiment, run, again=choice == WHOLE)
+
+
 def _others_go_on(experiment: Experiment, outcome: Sequence[TaskResult]) -> bool:
     """After a launch that failed: whether there are hosts on which it did not."""
     failed = {result.host for result in outcome if result.failed}
@@ -142,7 +147,7 @@ def launch(
         RemoteError: a task failed.
     """
     if not begun:
-        begin(experiment, run, again=choice == WHOLE)
+        _begun(experiment, run, choice)
     given: dict[str, Any] = {"extra_vars": extra_vars, "environment": environment, "outcome": outcome}
     try:
         run_stage(experiment, "launch", run, choice=choice, **given)
@@ -162,7 +167,7 @@ def launch_alone(
         RemoteError: a task failed.
         EmulationError: a change of the schedule failed.
     """
-    record = begin(experiment, run, again=choice == WHOLE)
+    record = _begun(experiment, run, choice)
     with timetable.playing(experiment, record.identity):
         record = launch(experiment, run, choice=choice, begun=True)
         if experiment.plan.changes:
@@ -237,7 +242,7 @@ def salvage(experiment: Experiment, *, fetch: bool) -> None:
         except E2CError as error:
             failures.append(error)
     try:
-        back_up(experiment, record)
+        back_up(experiment, record, wait=False)
     except E2CError as error:
         failures.append(error)
     if record is not None:
@@ -268,6 +273,8 @@ def run_stage(
     """
     results: list[TaskResult] = [] if outcome is None else outcome
     folder(experiment, run).mkdir(parents=True, exist_ok=True)
+    if stage == "prepare" and choice == WHOLE:
+        leftovers.end(experiment, stage, run)
     with experiment.phase(stage, run):
         if run.name:
             experiment.progress(stage)(f"run {run.name}")
@@ -284,13 +291,25 @@ def run_stage(
                 observe=experiment.observe,
                 outcome=results,
                 choice=choice,
+                begun=lambda results: _keep(experiment, stage, run, results),
             )
         finally:
-            begun = tuple(task.model_copy(update={"run": run.identity}) for task in background.started(results, stage))
-            if begun:
-                experiment.update(background=(*experiment.state.background, *begun))
+            _keep(experiment, stage, run, results)
         work.require(results, stage)
     return results
+
+
+def _keep(experiment: Experiment, stage: Stage, run: Run, results: Sequence[TaskResult]) -> None:
+    """Remember the background tasks among what a stage did, as far as they are not known. Those that were handed over
+    to a machine that is no host of the experiment, this one for instance, are left to whoever did that."""
+    known = {task.job for task in experiment.state.background}
+    more = []
+    for task in background.started(results, stage):
+        if task.job not in known and task.host in experiment.hosts:
+            known.add(task.job)
+            more.append(task.model_copy(update={"run": run.identity}))
+    if more:
+        experiment.update(background=(*experiment.state.background, *more))
 
 
 def variables(experiment: Experiment, stage: Stage, run: Run) -> dict[str, Any]:
@@ -325,13 +344,8 @@ def _last(experiment: Experiment, run: Run, pace: Pace) -> None:
     """Let a run last as long as asked, counted from the end of its launch, then pause."""
     place, record = experiment.ended("launch", run), experiment.state.latest(run)
     at = experiment.state.phases[place].at if place is not None else ""
-    ended = moment(at) if at and record is not None and at >= record.began else time.time()
-    wait = threading.Event()
-    while (left := ended + pace.duration_s - time.time()) > 0:
-        experiment.observe(Event("wait", "launch", f"the run lasts {pace.duration_s:g} s; {left:.0f} s are left"))
-        wait.wait(min(TICK_S, left))
-    if pace.pause is not None:
-        pace.pause()
+    ended = epoch(at) if at and record is not None and at >= record.began else time.time()
+    lasting.last(experiment.state.hosts, experiment.observe, ended + pace.duration_s, pace.duration_s, pace.pause)
 
 
 def wait_for_background(experiment: Experiment, identity: str, limit_s: float | None) -> None:
@@ -345,6 +359,7 @@ def wait_for_background(experiment: Experiment, identity: str, limit_s: float | 
         experiment.hosts,
         folder=experiment.folder / (identity if identity != UNNAMED else ""),
         limit_s=limit_s,
+        lost_s=read_settings(os.environ)[0].lost_timeout,
         observe=experiment.observe,
         save=lambda tasks: experiment.update(background=(*others, *tasks)),
     )
@@ -354,8 +369,3 @@ def wait_for_background(experiment: Experiment, identity: str, limit_s: float | 
 def background_of(experiment: Experiment, identity: str) -> tuple[BackgroundTask, ...]:
     """The background tasks of a run."""
     return tuple(task for task in experiment.state.background if task.run == identity)
-
-
-def moment(text: str) -> float:
-    """Seconds since the epoch of a time in the state."""
-    return datetime.fromisoformat(text).timestamp()

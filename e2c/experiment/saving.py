@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from e2c.errors import E2CError
-from e2c.experiment import results, serving
+from e2c.experiment import inputs, results, serving
 from e2c.experiment.events import Event
 from e2c.experiment.experiment import Experiment, provider
 from e2c.model.run import RunRecord
@@ -13,11 +13,12 @@ from e2c.model.run import RunRecord
 SCENARIO_FILES = ("layers_services", "network", "workflow", "workflow_env")
 
 
-def back_up(experiment: Experiment, record: RunRecord | None = None) -> None:
+def back_up(experiment: Experiment, record: RunRecord | None = None, *, wait: bool = True) -> None:
     """Copy what services and testbeds have gathered into the output folder; see also :func:`describe`.
 
     Args:
         record: a run, which gets its own records in its own folder; ``None``: everything, in the experiment's folder.
+        wait: for the sample of monitoring that is being taken.
 
     Raises:
         E2CError: something could not be saved; everything else was.
@@ -25,7 +26,7 @@ def back_up(experiment: Experiment, record: RunRecord | None = None) -> None:
     failures: list[E2CError] = []
     with experiment.phase("backup", record.run if record else None):
         folder = experiment.folder / (record.folder if record else "")
-        for save in (*serving.savers(record), _measurements):
+        for save in (*serving.savers(record, wait=wait), _measurements):
             try:
                 save(experiment, folder)
             except E2CError as error:
@@ -54,6 +55,6 @@ def _inputs(experiment: Experiment) -> dict[str, Path]:
     files = {name: experiment.scenario / name for name in names}
     artifacts = Path(experiment.state.artifacts or experiment.scenario)
     if artifacts != experiment.scenario:
-        files |= {f"artifacts/{path.relative_to(artifacts)}": path for path in sorted(artifacts.rglob("*"))}
+        files |= {f"artifacts/{name}": Path(path) for name, path in sorted(inputs.files(artifacts))}
     files |= {f"services/{path.name}": path for path in serving.sources(experiment.state)}
     return {name: path for name, path in files.items() if path.is_file()}

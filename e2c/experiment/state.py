@@ -86,6 +86,7 @@ class State(Frozen):
         served: services of the layers that plugins deployed, or began to.
         runs: runs of the workflow in the order in which they were begun; one that was begun again is there again.
         begun: the phase that was begun and has not ended well, if any.
+        kept: a command has ended and left the hosts to the user, so that no later failure releases them by itself.
         released: everything was freed; nothing more can be done with the experiment.
     """
 
@@ -109,6 +110,7 @@ class State(Frozen):
     netem: str | None = None
     links: tuple[dict[str, Any], ...] = ()
     runs: tuple[RunRecord, ...] = ()
+    kept: bool = False
     released: bool = False
 
     def done(self, phase: str) -> bool:
@@ -124,21 +126,15 @@ class State(Frozen):
         """What became of a run the last time it was begun."""
         return next((record for record in reversed(self.runs) if record.run.identity == run.identity), None)
 
-    def host(self, key: str) -> Host:
-        """The acquired host of that key.
-
-        Raises:
-            StateError: there is none.
-        """
-        for host in self.hosts:
-            if host.key == key:
-                return host
-        raise StateError(f"no host {key} was acquired", hint=f"See `e2clab inspect {self.scenario}`")
-
 
 def moment(seconds: float) -> str:
     """Seconds since the epoch as UTC, ISO 8601 to the millisecond."""
     return datetime.fromtimestamp(seconds, timezone.utc).isoformat(timespec="milliseconds")
+
+
+def epoch(text: str) -> float:
+    """Seconds since the epoch of a time as :func:`moment` writes it."""
+    return datetime.fromisoformat(text).timestamp()
 
 
 def now() -> str:

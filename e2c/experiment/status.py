@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from e2c.experiment import report
+from e2c.experiment import leftovers, report
 from e2c.experiment.asking import ask
 from e2c.experiment.experiment import Experiment, provider
 from e2c.experiment.lock import holder
@@ -55,7 +55,7 @@ class Monitor:
                 "reservations": lambda: self._reservations(experiment),
                 "hosts": lambda: shell.run_all(state.hosts, "true", timeout_s=SSH_S),
                 "services": lambda: report.services(experiment),
-                "background": lambda: _background(experiment),
+                "background": lambda: _background(experiment, at_work=working(self.scenario, experiment) is not None),
             }
         answers = {name: one for name, one in ask(asked, ANSWER_S).items() if not isinstance(one, BaseException)}
         return {
@@ -122,22 +122,27 @@ def _hosts(experiment: Experiment, answers: dict[str, shell.Result] | None) -> l
 
 def _unasked(experiment: Experiment) -> list[dict[str, Any]]:
     why = "released" if experiment.state.released else "no answer"
+    state = experiment.state
+    services: list[tuple[str, tuple[str, ...], dict[str, str]]] = [
+        *((record.name, record.hosts or (record.host,), record.endpoints) for record in state.services),
+        *((one.name, one.hosts, {}) for one in state.served),
+    ]
     return [
         {
-            "name": record.name,
-            "host": record.host,
-            "endpoints": record.endpoints,
+            "name": name,
+            "host": hosts[0],
+            "hosts": list(hosts),
+            "endpoints": endpoints,
             "health": {"healthy": False, "reason": why},
         }
-        for record in experiment.state.services
-    ] + [
-        {"name": one.name, "host": one.hosts[0], "endpoints": {}, "health": {"healthy": False, "reason": why}}
-        for one in experiment.state.served
+        for name, hosts, endpoints in services
     ]
 
 
-def _background(experiment: Experiment) -> list[dict[str, Any]]:
+def _background(experiment: Experiment, *, at_work: bool) -> list[dict[str, Any]]:
     tasks = experiment.state.background
+    if not at_work:
+        tasks = (*tasks, *leftovers.unheard(experiment)[0])
     open_ends = [(task.host, task.job) for task in tasks if not task.ended]
     known = background.look(experiment.hosts, open_ends) if open_ends else {}
     return [_task(task, known.get((task.host, task.job))) for task in tasks]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from e2c.config.load import read_scenario
 from e2c.errors import E2CError, StateError
-from e2c.experiment import agenda, background, reservations, run_records, runs, serving
+from e2c.experiment import agenda, background, leftovers, reservations, run_records, runs, serving
 from e2c.experiment.check import files
 from e2c.experiment.deployment import deploy, read, unprovided
 from e2c.experiment.events import Event, Observer
@@ -70,6 +70,7 @@ def finalize(experiment: Experiment, chosen: Sequence[Run], *, limit_s: float | 
         ProvenanceError: the backup failed.
     """
     failures: list[E2CError] = []
+    leftovers.take_stock(experiment)
     known = {record.run.identity for record in experiment.state.runs}
     for run in chosen:
         if run.identity not in known:
@@ -124,23 +125,26 @@ def deploy_all(
     experiment = deploy(
         scenario, artifacts, testbed=testbed, wish=wish, command="deploy", observe=observe, app_conf=app_conf
     )
-    anew = not experiment.fulfilled("emulate")
-    items = agenda.draw_up(experiment, chosen, anew=anew)
-    if not items and not destroy_after:
+    with guarded(experiment, wish):
+        anew = not experiment.fulfilled("emulate")
+        items = agenda.draw_up(experiment, chosen, anew=anew)
+        idle = not items and not destroy_after
+        if anew:
+            emulate(experiment)
+        elif not idle:
+            tell_done(experiment)
+        if not idle:
+            agenda.play(experiment, chosen, items, pace)
+    if idle:
         raise StateError(
             "the experiment was run already, and its hosts are kept",
             where=str(experiment.folder),
             hint=f"Go on with single steps, or release it first: e2clab destroy {scenario}",
         )
-    with guarded(experiment, wish):
-        if anew:
-            emulate(experiment)
-        else:
-            tell_done(experiment)
-        agenda.play(experiment, chosen, items, pace)
     if destroy_after:
         destroy(scenario, observe).require(scenario)
     else:
+        experiment.update(kept=True)
         reservations.tell(experiment, always=True)
     return experiment
 

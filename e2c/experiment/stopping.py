@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from e2c.experiment import background
+from collections.abc import Mapping, Sequence
+
+from e2c.experiment import background, leftovers, serving
 from e2c.experiment.events import Event
 from e2c.experiment.experiment import Experiment
 from e2c.experiment.state import BackgroundTask
+from e2c.model.host import Host
 from e2c.model.plan import STAGES
 from e2c.model.run import UNNAMED
 
 
 def running(experiment: Experiment) -> bool:
-    """The workflow may have left something running on hosts: a stage was cut off, or background tasks go on."""
-    return bool(_open(experiment)) or experiment.state.begun in STAGES
+    """The workflow may have left something running on hosts: a stage was cut off, or background tasks go on.
+
+    Those of ``prepare`` are meant to go on.
+    """
+    return any(task.stage != "prepare" for task in _open(experiment)) or experiment.state.begun in STAGES
 
 
 def stop(experiment: Experiment) -> None:
@@ -20,7 +26,22 @@ def stop(experiment: Experiment) -> None:
 
     Does not raise for what happens on hosts: that is told.
     """
-    tasks = _open(experiment)
+    _stop(experiment, experiment.hosts)
+
+
+def stop_on_lent(experiment: Experiment) -> None:
+    """The same, with what ``prepare`` has started, on machines that go on after their release as they are."""
+    if running(experiment) or _open(experiment):
+        lent = {host.provider for host in experiment.state.hosts if not serving.wiped(host.provider)}
+        _stop(experiment, {key: host for key, host in experiment.hosts.items() if host.provider in lent}, STAGES)
+
+
+def _stop(experiment: Experiment, among: Mapping[str, Host], which: Sequence[str] = ("launch", "finalize")) -> None:
+    if not among:
+        return
+    silent = leftovers.take_stock(experiment, among)
+    among = {key: host for key, host in among.items() if key not in silent}
+    tasks = [task for task in _open(experiment) if task.stage in (*which, experiment.state.begun)]
     stages = {task.stage for task in tasks} | ({experiment.state.begun} & set(STAGES))
     folders = {experiment.folder}
     for record in experiment.state.runs:
@@ -28,14 +49,17 @@ def stop(experiment: Experiment) -> None:
         folders |= {place, *(one for one in place.parents if one.is_relative_to(experiment.folder))}
     marks = sorted(background.mark(folder, stage) for folder in folders for stage in stages if stage)
     whole = experiment.state.begun in STAGES
-    hosts = {key: host for key, host in experiment.hosts.items() if whole or key in {task.host for task in tasks}}
+    hosts = {key: host for key, host in among.items() if whole or key in {task.host for task in tasks}}
+    if not hosts:
+        return
     runs = sorted({task.run for task in tasks}) or [UNNAMED]
     for number, run in enumerate(runs):
-        others = tuple(task for task in experiment.state.background if task.run != run)
-        mine = [task for task in experiment.state.background if task.run == run]
+        jobs = {task.job for task in tasks if task.run == run}
+        others = tuple(task for task in experiment.state.background if task.job not in jobs)
+        mine = [task for task in experiment.state.background if task.job in jobs]
         background.stop(
             mine,
-            hosts if number == 0 else {key: experiment.hosts[key] for key in {task.host for task in mine}},
+            hosts if number == 0 else {key: among[key] for key in {task.host for task in mine} & set(among)},
             marks=marks if number == 0 else (),
             folder=experiment.folder / (run if run != UNNAMED else ""),
             observe=experiment.observe,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from e2c.remote.watching import Notice
 
 ENVIRONMENT_VARIABLE = "e2c_environment"
 LIGHT = ("ansible.builtin.shell", "ansible.builtin.command", "ansible.builtin.copy")
+TASKS = (*SECTIONS, "tasks", "pre_tasks", "post_tasks", "handlers")
 
 
 def variable(play: PlannedPlay, name: str) -> str:
@@ -108,6 +109,7 @@ def run_stage(
     observe: Observer,
     outcome: list[TaskResult],
     choice: Choice = WHOLE,
+    begun: Callable[[Sequence[TaskResult]], None] = lambda _: None,
 ) -> None:
     """Run a stage and record it, failures included, in ``workflow-validate.out``.
 
@@ -124,6 +126,7 @@ def run_stage(
         observe: receives one event per task and host.
         outcome: receives the results as they come, so that an interrupt loses none of them.
         choice: a part of the stage.
+        begun: receives background tasks as they are begun; it may hear of one several times.
 
     Raises:
         RemoteError: Ansible refused the stage as a whole.
@@ -154,7 +157,7 @@ def run_stage(
     observe(Event("wait", stage, "Ansible starts"))
     try:
         with lookout([host for host in hosts if host.key in wanted], tell):
-            _run(made, stage, hosts, folder, extra_vars, variables, observe, outcome)
+            _run(made, stage, hosts, folder, extra_vars, variables, observe, outcome, begun)
     finally:
         silent = {result.host for result in outcome if result.status == "unreachable"}
         outcome += [unreachable(len(made) - 1, key, why) for key, why in lost.items() if key not in silent]
@@ -172,6 +175,7 @@ def _run(
     variables: Mapping[str, Mapping[str, Any]],
     observe: Observer,
     outcome: list[TaskResult],
+    begun: Callable[[Sequence[TaskResult]], None],
 ) -> None:
     """Run the plays. Ansible ends after one that all its hosts failed in: what shall go on then is given to it anew."""
     left = [index for index, play in enumerate(made) if play["hosts"]]
@@ -181,47 +185,65 @@ def _run(
         batch = [index for index in left if plays[index]]
         if not batch:
             return
-        begun = [-1]
+        at_play = [-1]
+        jobs: list[TaskResult] = []
 
-        def show(event: dict[str, Any], batch: list[int] = batch, begun: list[int] = begun) -> None:
+        def show(
+            event: dict[str, Any],
+            batch: list[int] = batch,
+            at_play: list[int] = at_play,
+            jobs: list[TaskResult] = jobs,
+        ) -> None:
             if event["event"] == "play":
-                begun[0] = event["play"]
+                at_play[0] = event["play"]
             elif event["event"] == "start":
                 text, host, task = f"{event['host']}: {event['task']}", event["host"], event["task"]
                 observe(Event("wait", stage, text, host=host, task=task, state="running"))
-            elif event["event"] == "result":
+            elif event["event"] in ("result", "item"):
                 results = from_event({**event, "play": batch[event["play"]]})
-                outcome.extend(results)
-                observe(_told(stage, results[0]))
+                jobs += (result for result in results if result.job)
+                if event["event"] == "result":
+                    outcome.extend(results)
+                    observe(_told(stage, results[0]))
+
+        def keep(jobs: list[TaskResult] = jobs) -> None:
+            if jobs:
+                begun(tuple(jobs))
+                jobs.clear()
 
         playbook.run(
-            [{**made[index], "hosts": plays[index], "tasks": _short(made[index]["tasks"])} for index in batch],
+            [{**shortened(made[index]), "hosts": plays[index]} for index in batch],
             hosts,
             work_dir=folder,
             variables=variables,
             extra_vars=extra_vars,
             observe=show,
+            pause=keep,
         )
-        if not 0 <= begun[0] < len(batch) - 1:
+        if not 0 <= at_play[0] < len(batch) - 1:
             return
-        last = batch[begun[0]]
+        last = batch[at_play[0]]
         here = [result for result in outcome if result.play == last and result.failed]
         fatal = made[last].get("any_errors_fatal") or made[last].get("max_fail_percentage") is not None
         if stage != "finalize" and (fatal or any(result.status == "failed" for result in here)):
             return
-        left = batch[begun[0] + 1 :]
+        left = batch[at_play[0] + 1 :]
 
 
-def _short(tasks: Sequence[Task]) -> list[dict[str, Any]]:
-    """The tasks with modules named so that Ansible takes ours for them, see :mod:`e2c.remote.light`."""
-    made = []
-    for task in tasks:
-        renamed = {
-            f"ansible.legacy.{name.rpartition('.')[2]}" if name in LIGHT else name: value
-            for name, value in task.items()
-        }
-        made.append(renamed | {name: _short(task[name]) for name in SECTIONS if task.get(name)})
+def shortened(part: Mapping[str, Any]) -> dict[str, Any]:
+    """A play, block or task with modules named so that Ansible takes ours for them, see :mod:`e2c.remote.light`."""
+    made = {_name(name): value for name, value in part.items()}
+    for section in TASKS:
+        if made.get(section):
+            made[section] = [shortened(one) for one in made[section]]
+    defaults = made.get("module_defaults")
+    if isinstance(defaults, dict):  # Ansible looks for those of the module that it takes
+        made["module_defaults"] = {_name(name): value for name, value in defaults.items()}
     return made
+
+
+def _name(key: str) -> str:
+    return f"ansible.legacy.{key.rpartition('.')[2]}" if key in LIGHT else key
 
 
 def _told(stage: Stage, result: TaskResult) -> Event:

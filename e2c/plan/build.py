@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -34,7 +34,6 @@ def build(
     testbed: str | None = None,
     dataflows: Sequence[Mapping[str, Any]] = (),
     registered: Mapping[str, Sequence[str]] | None = None,
-    warn: Callable[[Problem], None] = lambda _: None,
 ) -> Plan:
     """The plan of a scenario.
 
@@ -43,17 +42,12 @@ def build(
         testbed: ``local`` rehearses: local hosts play every testbed. ``None``: the testbeds of the scenario.
         dataflows: the evaluated dataflow specification.
         registered: names that plugins gave to hosts, by service key, once their services are deployed.
-        warn: receives every warning that planning adds to those of the scenario.
 
     Raises:
         ProblemsError: selectors, links or plays do not fit the hosts, or there is nothing to deploy.
         ScenarioError: no such testbed to rehearse on, or layers_services was not read.
     """
-    plan, problems = examine(scenario, testbed=testbed, dataflows=dataflows, registered=registered)
-    made = require(plan, problems)
-    for problem in problems:
-        warn(problem)
-    return made
+    return require(*examine(scenario, testbed=testbed, dataflows=dataflows, registered=registered))
 
 
 def require(plan: Plan | None, problems: Sequence[Problem]) -> Plan:

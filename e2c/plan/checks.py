@@ -27,7 +27,7 @@ def check(scenario: Scenario, roster: Roster) -> list[Problem]:
     broken: set[str] = set()
     problems = bounded(_selectors(scenario, roster, broken))
     complete = len(problems) <= MAX_PROBLEMS and not any(problem.code == "plan-too-large" for problem in problems)
-    problems += _not_deployed(scenario)
+    problems += _not_deployed(scenario, roster)
     if complete:  # else some patterns were not even read
         problems += bounded(check_links(scenario, roster, broken))
         problems += bounded(_aggregates(scenario, roster, broken))
@@ -55,7 +55,7 @@ def _selectors(scenario: Scenario, roster: Roster, broken: set[str]) -> Iterator
             return
 
 
-def _not_deployed(scenario: Scenario) -> Iterator[Problem]:
+def _not_deployed(scenario: Scenario, roster: Roster) -> Iterator[Problem]:
     monitoring = scenario.layers_services.monitoring if scenario.layers_services else None
     if monitoring is not None and monitoring.type != MONITORED_BY:
         message = f"monitoring of type {monitoring.type} is not provided by this version: it deploys no Grafana"
@@ -64,6 +64,11 @@ def _not_deployed(scenario: Scenario) -> Iterator[Problem]:
             "as CSV, and with provenance they are in the database beside the tasks"
         )
         yield scenario.problem("layers_services", ("monitoring", "type"), "not-deployed", message, hint)
+    if any(_lacks_network(host) for host in roster.hosts):
+        message = "a rehearsal has no private network for monitoring"
+        hint = "_self.__monitoring_address__ is empty in it"
+        path = ("monitoring", "network")
+        yield scenario.problem("layers_services", path, "not-deployed", message, hint, severity="warning", key=True)
     for section in NOT_DEPLOYED:
         if getattr(scenario.layers_services, section, None) is not None:
             message = f"{section} is read and checked, but this version does not deploy it"
@@ -71,6 +76,11 @@ def _not_deployed(scenario: Scenario) -> Iterator[Problem]:
             yield scenario.problem(
                 "layers_services", (section,), "not-deployed", message, hint, severity="warning", key=True
             )
+
+
+def _lacks_network(host: Selectable) -> bool:
+    rehearsed = getattr(host, "provider", host.testbed) != host.testbed
+    return rehearsed and "monitoring_network" in getattr(host, "request", {})
 
 
 def patterns(scenario: Scenario) -> Iterator[tuple[str, Path, str]]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from e2c.model.host import Host
 from e2c.model.plan import PlannedDependency, PlannedPlay
-from e2c.plan.services import parts
+from e2c.plan.services import chosen_parts, parts
 from e2c.plan.variables import Extras, self_variables
 
 Variables = dict[str, dict[str, Any]]
@@ -69,8 +69,17 @@ def deal(play: PlannedPlay, hosts: Sequence[Host], extras: Extras | None = None)
 
 def aggregate_name(prefix: str, key: str) -> str:
     """``<prefix><service#>_<machine#>``, the variable that ``aggregate`` makes for a service key."""
-    service, machine = key.split(".")[-2:]
-    return f"{prefix}{service}_{machine}" if service.isdigit() else f"{prefix}{machine}"
+    *names, machine = key.split(".")  # with two names and a number before it, or only one where it has no layer
+    return f"{prefix}{names[2]}_{machine}" if len(names) > 2 else f"{prefix}{machine}"
+
+
+def _aggregate_names(dependency: PlannedDependency, hosts: Sequence[Host]) -> list[str]:
+    """The variable of each host: where the selector names sub-services, with the numbers within these, as in E2Clab;
+    but with those of the machines where two would be the same.
+    """
+    prefix = dependency.prefix
+    within = [aggregate_name(prefix, next(iter(chosen_parts(dependency.selector, host)), host.key)) for host in hosts]
+    return within if len(set(within)) == len(within) else [aggregate_name(prefix, host.key) for host in hosts]
 
 
 def _deal(
@@ -90,7 +99,8 @@ def _deal(
             yield key, {prefix: known[match.key]} if match else None
         return
     if dependency.grouping == "aggregate":
-        every = {aggregate_name(prefix, host.key): known[host.key] for host in chosen}
+        names = _aggregate_names(dependency, chosen)
+        every = {name: known[host.key] for name, host in zip(names, chosen, strict=True)}
         yield from ((key, every) for key in keys)
     elif dependency.grouping == "asarray":
         listed = _array(dependency, [known[host.key] for host in chosen])

@@ -21,7 +21,7 @@ def self_variables(host: Host, extra: Mapping[str, Any] | None = None) -> dict[s
 
     ``_id``, ``layer_id``, ``service_id`` and ``machine_id`` are text, as in E2Clab. ``__address__`` is the address that
     other hosts use; ``url`` adds the service's port where its plugin registered one. Entries of an address
-    family that the host lacks are empty text.
+    family or of a monitoring network that the host lacks are empty text.
     """
     own = dict(deepcopy(dict(extra or {})))
     port = own.pop("service_port", None)
@@ -40,6 +40,8 @@ def self_variables(host: Host, extra: Mapping[str, Any] | None = None) -> dict[s
         "__address6__": v6,
         "url6": _url(v6, port),
         "__g5k_ipv6_address__": g5k_ipv6_name(host),
+        "__monitoring_address__": monitoring_address(host),
+        "__monitoring_device__": host.monitoring.device if host.monitoring else "",
         "gateway": host.jump or "",
         **own,
     }
@@ -63,6 +65,12 @@ def g5k_ipv6_name(host: Host) -> str:
         if match:
             return f"{match[1]}-ipv6{match[2]}"
     return host.addresses.v6 or ""
+
+
+def monitoring_address(host: Host) -> str:
+    """Address in the monitoring network, without prefix length; empty where the host is not in one."""
+    addresses = host.monitoring.addresses if host.monitoring else ()
+    return addresses[0].partition("/")[0] if addresses else ""
 
 
 def _url(address: str, port: Any) -> str:

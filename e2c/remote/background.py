@@ -19,6 +19,7 @@ MARK = "=== e2c job "
 GONE = "its process is gone: it was killed, or the host was restarted"
 STOP_GRACE_S = 5
 """Seconds that a command has after SIGTERM."""
+ANSWER_S = 90
 _FOLLOW = """\
 read -r -a left; tick=0
 cd ~/.ansible_async 2>/dev/null
@@ -62,12 +63,14 @@ class Stopped(Frozen):
     Attributes:
         processes: how many were asked to end.
         left: command lines of those that could not be ended.
+        over: jobs that had ended before.
         jobs: how each job is now.
         reason: why nothing is known, when that is so.
     """
 
     processes: int = 0
     left: tuple[str, ...] = ()
+    over: tuple[str, ...] = ()
     jobs: dict[str, JobState] = {}
     reason: str = ""
 
@@ -116,6 +119,29 @@ def followed(line: str) -> tuple[str, JobState] | None:
     return job, found if found.ended else JobState(ended=True, reason=GONE)
 
 
+def begun(
+    hosts: Mapping[str, Host], marks: Collection[str]
+) -> tuple[dict[str, dict[str, tuple[str, int]]], dict[str, str]]:
+    """Ask the hosts, all at once, what runs there in the background although nobody may have heard of it.
+
+    Args:
+        hosts: by service key.
+        marks: what the environment of these tasks has, each as ``NAME=value``.
+
+    Returns:
+        By service key and Ansible's job identifier, the mark and the time limit in seconds; and why hosts did not
+        answer.
+    """
+    answers = _ask(hosts, {key: f"print(json.dumps(begun({sorted(marks)!r})))" for key in hosts})
+    known, silent = {}, {}
+    for key, answer in answers.items():
+        if isinstance(answer, str):
+            silent[key] = answer
+        else:
+            known[key] = {job: (mark, limit) for job, (mark, limit) in answer.items()}
+    return known, silent
+
+
 def stop(
     hosts: Mapping[str, Host], jobs: Mapping[str, Collection[str]], marks: Collection[str] = ()
 ) -> dict[str, Stopped]:
@@ -126,25 +152,30 @@ def stop(
         jobs: Ansible's job identifiers, by service key.
         marks: what the environment of everything else has that is to be ended, each as ``NAME=value``.
     """
+    asked = {key: {"jobs": sorted(jobs.get(key, ())), "marks": sorted(marks), "grace_s": STOP_GRACE_S} for key in hosts}
+    answers = _ask(hosts, {key: f"print(json.dumps(stop(**{given!r})))" for key, given in asked.items()})
+    return {key: _stopped(answer) for key, answer in answers.items()}
+
+
+def _ask(hosts: Mapping[str, Host], calls: Mapping[str, str]) -> dict[str, Any]:
+    """What a call of :mod:`e2c.remote.jobs` prints on each host, as JSON values; as text why there is no answer."""
     source = Path(on_host.__file__).read_text(encoding="utf-8")
-    commands, inputs = {}, {}
-    for key, host in hosts.items():
-        asked = {"jobs": sorted(jobs.get(key, ())), "marks": sorted(marks), "grace_s": STOP_GRACE_S}
-        commands[host] = f"{shlex.quote(host.interpreter)} -IS -"
-        inputs[host] = f"{source}\n\nprint(json.dumps(stop(**{asked!r})))\n".encode()
-    results = shell.run_each(commands, stdin=inputs, timeout_s=60)
-    return {key: _stopped(result) for key, result in results.items()}
+    commands = {host: f"{shlex.quote(host.interpreter)} -IS -" for host in hosts.values()}
+    inputs = {host: f"{source}\n\n{calls[key]}\n".encode() for key, host in hosts.items()}
+    answers: dict[str, Any] = {}
+    for key, result in shell.run_each(commands, stdin=inputs, timeout_s=ANSWER_S).items():
+        try:
+            answers[key] = json.loads(result.stdout.strip().splitlines()[-1]) if result.ok else shell.explain(result)
+        except (IndexError, json.JSONDecodeError):
+            answers[key] = shell.explain(result)
+    return answers
 
 
-def _stopped(result: shell.Result) -> Stopped:
-    try:
-        known = json.loads(result.stdout.strip().splitlines()[-1]) if result.ok else {}
-    except (IndexError, json.JSONDecodeError):
-        known = {}
-    if not known:
-        return Stopped(reason=shell.explain(result))
+def _stopped(known: Any) -> Stopped:
+    if isinstance(known, str):
+        return Stopped(reason=known)
     states = {job: state(text) for job, text in known["jobs"].items()}
-    return Stopped(processes=known["stopped"], left=tuple(known["left"]), jobs=states)
+    return Stopped(processes=known["stopped"], left=tuple(known["left"]), over=tuple(known["over"]), jobs=states)
 
 
 def state(text: str) -> JobState:

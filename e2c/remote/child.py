@@ -7,7 +7,6 @@ is a module that is given the number of a descriptor, to which it writes one JSO
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import json
 import os
 import selectors
@@ -20,10 +19,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from e2c.remote.lifeline import die_with_parent
+
 STOP_GRACE_S = 5
 CHUNK = 65536
-PR_SET_PDEATHSIG = 1
-_prctl = ctypes.CDLL(None).prctl  # found here: after fork, other threads may hold the linker's lock for ever
 
 
 class Child:
@@ -62,11 +61,14 @@ class Child:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(STOP_GRACE_S)
 
+    def said(self) -> str:
+        """The last line that it printed; empty: none."""
+        lines = [line.strip() for line in self.words.read_text(errors="replace").splitlines()]
+        return next((line for line in reversed(lines) if line), "")
+
     def last_words(self) -> str:
         """The last line that it printed, or what it ended with."""
-        lines = [line.strip() for line in self.words.read_text(errors="replace").splitlines()]
-        said = next((line for line in reversed(lines) if line), "")
-        return said or f"its process ended with code {self.process.returncode}"
+        return self.said() or f"its process ended with code {self.process.returncode}"
 
 
 @contextlib.contextmanager
@@ -120,12 +122,8 @@ def _start(
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=_die_with_parent,
+            preexec_fn=die_with_parent,
         )
-
-
-def _die_with_parent() -> None:
-    _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 @contextlib.contextmanager

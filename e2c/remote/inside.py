@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
 import sys
@@ -16,6 +17,7 @@ Send = Callable[[Mapping[str, Any]], None]
 
 def answer(perform: Callable[[dict[str, Any], Send], None]) -> None:
     """Read the request, perform it, leave at once: threads of libraries must not hold us back."""
+    gc.set_threshold(100_000, 50, 50)  # EnOSlib and Ansible make many objects that stay
     descriptor = int(sys.argv[1])
     os.set_inheritable(descriptor, False)  # programs that are started must not keep the pipe open
     lock = threading.Lock()

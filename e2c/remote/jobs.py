@@ -1,7 +1,8 @@
-"""Runs on a host: ends what a stage of the workflow has left running there, and says what became of it.
+"""Runs on a host: finds and ends what a stage of the workflow has left running there, and says what became of it.
 
-Standard library of Python 3.7 only: its text is sent over ssh, with a call of :func:`stop` after it. Processes are
-known by the job identifiers of Ansible's ``async_wrapper``, by marks in their environment, and as descendants of those.
+Standard library of Python 3.7 only: its text is sent over ssh, with a call of one of its functions after it. Processes
+are known by the job identifiers of Ansible's ``async_wrapper``, by marks in their environment, and as descendants of
+those.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any
 FOLDER = os.path.expanduser("~/.ansible_async")
 STEP_S = 0.1
 KILL_S = 2.0
+WRITE_S = 5.0
 
 
 def _read(path: str) -> bytes:
@@ -71,6 +73,20 @@ def chosen(jobs: list[str], marks: list[str]) -> list[Process]:
     return [all_[pid] for pid in sorted(found - mine)]
 
 
+def begun(marks: list[str]) -> dict[str, list[Any]]:
+    """Jobs that run now and have one of these marks in their environment: its mark, and its time limit in seconds."""
+    files = os.listdir(FOLDER) if os.path.isdir(FOLDER) else []
+    found: dict[str, list[Any]] = {}
+    for one in processes().values():
+        place = next((place for place, word in enumerate(one.words) if word.endswith(b"async_wrapper.py")), None)
+        mark = next((mark for mark in marks if mark.encode() in one.environment), None)
+        if mark is not None and place is not None and len(one.words) > place + 2:
+            number, limit = (one.words[place + more].decode() for more in (1, 2))
+            names = [name for name in files if name.startswith(f"{number}.") and running(result(name))]
+            found.update((name, [mark, int(limit)]) for name in names)
+    return found
+
+
 def send(those: list[Process], number: int) -> None:
     """A signal to each, as far as it still lives."""
     for one in those:
@@ -101,16 +117,43 @@ def clear(those: list[Process]) -> None:
                 shutil.rmtree(folder, ignore_errors=True)
 
 
+def writing(jobs: list[str]) -> bool:
+    """Some of these jobs have not told yet how they ended."""
+    return any(text and running(text) for text in map(result, jobs))
+
+
+def commands_of(those: list[Process]) -> list[Process]:
+    """Without the processes that write down what the commands print."""
+    return [one for one in those if not one.keeper]
+
+
 def stop(jobs: list[str], marks: list[str], grace_s: float) -> dict[str, Any]:
-    """End them: SIGTERM to the commands, so that they can save what they have; then SIGKILL to all that is left."""
-    first = chosen(jobs, marks)
-    commands = [one for one in first if not one.keeper]
-    send(commands, signal.SIGTERM)
-    end = time.time() + grace_s
-    while time.time() < end:
-        left = chosen(jobs, marks)
-        if not [one for one in left if not one.keeper] and not any(running(result(job)) for job in jobs if result(job)):
+    """End them: SIGTERM to the commands, so that they can save what they have, then SIGKILL to those that are left.
+
+    What writes down how they ended gets time for that before it is killed as well.
+    """
+    over = [job for job in jobs if result(job) and not running(result(job))]
+    asked: set[int] = set()
+    now = time.time()
+    last, end = now + 3 * grace_s, now + grace_s
+    commands = commands_of(chosen(jobs, marks))
+    while commands or writing(jobs):
+        new = [one for one in commands if one.pid not in asked]
+        if new:  # a wrapper may begin its command only now; it gets its time as well
+            send(new, signal.SIGTERM)
+            asked.update(one.pid for one in new)
+            end = min(time.time() + grace_s, last)
+        if time.time() > (end if commands else end + WRITE_S):
             break
+        time.sleep(STEP_S)
+        commands = commands_of(chosen(jobs, marks))
+    end = time.time() + KILL_S
+    while commands and time.time() < end:
+        send(commands, signal.SIGKILL)
+        time.sleep(STEP_S)
+        commands = commands_of(chosen(jobs, marks))
+    end = time.time() + WRITE_S
+    while writing(jobs) and time.time() < end and chosen(jobs, marks):
         time.sleep(STEP_S)
     end = time.time() + KILL_S
     left = chosen(jobs, marks)
@@ -125,7 +168,8 @@ def stop(jobs: list[str], marks: list[str], grace_s: float) -> dict[str, Any]:
             with open(os.path.join(FOLDER, job), "w") as file:
                 json.dump(words, file)
     return {
-        "stopped": len(commands),
+        "stopped": len(asked),
+        "over": over,
         "left": [b" ".join(one.words).decode("utf-8", "replace").strip() for one in left],
         "jobs": {job: result(job) for job in jobs},
     }

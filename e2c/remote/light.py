@@ -14,7 +14,7 @@ from typing import Any
 
 from ansible.module_utils.common.text.converters import to_text
 
-from e2c.remote import light_command
+from e2c.remote import light_command, overlong
 
 MARK = "=== e2c "
 _KNOWN = frozenset(["_raw_params", "_uses_shell", "chdir", "executable"])
@@ -61,10 +61,12 @@ def _lightly(action: Any, task_vars: dict[str, Any], *, shell: bool) -> dict[str
     if python is None or not isinstance(text, str) or not text.strip() or (arguments.get("executable") and not shell):
         return None
     words = [arguments.get("executable") or action._play_context.executable, "-c", text] if shell else shlex.split(text)
-    return _run(action, python, words, text if shell else words, expand=not shell)
+    return _run(action, python, words, text if shell else words, task_vars, expand=not shell)
 
 
-def _run(action: Any, python: str, words: list[str], shown: Any, *, expand: bool) -> dict[str, Any] | None:
+def _run(
+    action: Any, python: str, words: list[str], shown: Any, task_vars: dict[str, Any], *, expand: bool
+) -> dict[str, Any] | None:
     asked = {"words": words, "chdir": action._task.args.get("chdir") or "", "expand": expand}
     source = Path(light_command.__file__).read_text(encoding="utf-8")
     script = f"{source}\n\nrun(**{asked!a})\n"
@@ -78,13 +80,18 @@ def _run(action: Any, python: str, words: list[str], shown: Any, *, expand: bool
         words_ = answer["stderr"].strip() or answer["stdout"].strip()
         return {"failed": True, "rc": answer["rc"], "msg": f"the command did not report back: {words_}"}
     code, out, err, began, ended, seconds, failure = ast.literal_eval(said.strip())
-    return _result(code, out, err, began, ended, seconds, failure, shown)
+    stdout, stderr = (to_text(text).rstrip("\r\n") for text in (out, err))
+    task = action._task
+    if not (task.register or task.failed_when or task.changed_when or task.until or task.no_log):
+        # nobody asks for all of it, which would go through Ansible line by line
+        named = task_vars.get("inventory_hostname", ""), overlong.called(task)
+        stdout, stderr = overlong.kept(stdout, *named, "stdout"), overlong.kept(stderr, *named, "stderr")
+    return _result(code, stdout, stderr, began, ended, seconds, failure, shown)
 
 
 def _result(
-    code: int | None, out: bytes, err: bytes, began: str, ended: str, seconds: float, failure: str, shown: Any
+    code: int | None, stdout: str, stderr: str, began: str, ended: str, seconds: float, failure: str, shown: Any
 ) -> dict[str, Any]:
-    stdout, stderr = (to_text(said).rstrip("\r\n") for said in (out, err))
     result: dict[str, Any] = {"cmd": shown, "rc": code, "stdout": stdout, "stderr": stderr, "msg": failure}
     result |= {"stdout_lines": stdout.splitlines(), "stderr_lines": stderr.splitlines()}
     if failure:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import json
 import os
 import re
@@ -16,16 +15,20 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, BinaryIO
 
 from e2c.errors import RemoteError
 from e2c.model.host import Host
+from e2c.remote import overlong
+from e2c.remote.lifeline import die_with_parent
 from e2c.remote.results import TaskResult, from_event
 from e2c.remote.shell import CONNECT_TIMEOUT_S, control_path, open_jumps, percent, ssh_options
 
-FORKS = 25
+MOST_FORKS = 200
+FORK_BYTES = 24 << 20
+"""Memory of a process that works on one host, with its ssh: 12 MB measured, and as much again for what it carries."""
 STOP_GRACE_S = 10
-PR_SET_PDEATHSIG = 1
+CHUNK = 1 << 16
 _TEMPORARY = ".ansible-"
 CALLBACK_DIR = Path(__file__).with_name("callback")
 ACTION_DIR = Path(__file__).with_name("action")
@@ -71,6 +74,7 @@ def run(
     variables: Mapping[str, Mapping[str, Any]] | None = None,
     extra_vars: Mapping[str, Any] | None = None,
     observe: Observer = lambda _: None,
+    pause: Callable[[], None] = lambda: None,
 ) -> list[TaskResult]:
     """Run plays in order on hosts; returns what every task did on every host, failures included.
 
@@ -81,6 +85,7 @@ def run(
         variables: host variables per service key.
         extra_vars: variables for all hosts, which win over all others.
         observe: receives each event as it happens.
+        pause: called whenever all that has happened until then was observed.
 
     Raises:
         RemoteError: Ansible refused the plays as a whole (unknown module, bad syntax ...).
@@ -113,19 +118,19 @@ def run(
             with words.open("wb") as stderr, _deferred():
                 process = subprocess.Popen(
                     command,
-                    env=_environment(config, writer, len(hosts)),
+                    env=_environment(config, writer, len(hosts)) | {overlong.VARIABLE: str(work_dir / overlong.FOLDER)},
                     pass_fds=(writer,),
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
                     stderr=stderr,
                     start_new_session=True,
-                    preexec_fn=_die_with_parent,
+                    preexec_fn=die_with_parent,
                 )
                 stack.enter_context(_stopping(process))
         finally:
             os.close(writer)
-        with os.fdopen(reader, encoding="utf-8") as events:
-            results = _results(events, observe)
+        with os.fdopen(reader, "rb") as events:
+            results = _results(events, observe, pause)
             process.wait()
         said = words.read_text(errors="replace")
     if process.returncode != 0 and not any(result.failed for result in results):
@@ -140,14 +145,28 @@ def clear(work_dir: Path) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _results(events: Iterator[str], observe: Observer) -> list[TaskResult]:
+def _results(events: BinaryIO, observe: Observer, pause: Callable[[], None]) -> list[TaskResult]:
     results: list[TaskResult] = []
-    for line in events:
-        event = json.loads(line)
-        if event["event"] == "result":
-            results += from_event(event)
-        observe(event)
+    parts: list[bytes] = []
+    while chunk := events.read1(CHUNK):  # type: ignore[attr-defined]
+        parts.append(chunk)
+        if b"\n" not in chunk:
+            continue
+        *lines, rest = b"".join(parts).split(b"\n")
+        parts = [rest]
+        for line in lines:
+            event = json.loads(line)
+            if event["event"] == "result":
+                results += from_event(event)
+            observe(event)
+        pause()
     return results
+
+
+def forks(hosts: int) -> int:
+    """On how many hosts a task runs at the same time: all of them, as far as half of this machine's memory goes."""
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return max(5, min(hosts, MOST_FORKS, memory // 2 // FORK_BYTES))
 
 
 def _environment(config: Path, events: int, hosts: int) -> dict[str, str]:
@@ -160,7 +179,7 @@ def _environment(config: Path, events: int, hosts: int) -> dict[str, str]:
         "ANSIBLE_CALLBACK_PLUGINS": str(CALLBACK_DIR),
         "ANSIBLE_STDOUT_CALLBACK": "e2c_events",
         "ANSIBLE_LOCAL_TEMP": str(config.parent / "tmp"),
-        "ANSIBLE_FORKS": str(max(5, min(FORKS, hosts))),
+        "ANSIBLE_FORKS": str(forks(hosts)),
         "ANSIBLE_PIPELINING": "True",
         "ANSIBLE_NOCOLOR": "1",
         "ANSIBLE_DEPRECATION_WARNINGS": "False",
@@ -175,10 +194,6 @@ def _environment(config: Path, events: int, hosts: int) -> dict[str, str]:
         "LC_ALL": "C.UTF-8",
         "PYTHONUNBUFFERED": "1",
     }
-
-
-def _die_with_parent() -> None:
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 @contextlib.contextmanager

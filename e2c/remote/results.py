@@ -30,6 +30,7 @@ class TaskResult(Frozen):
         seconds: duration; ``None`` where Ansible did not say when it began.
         job: identifier of a background task (``async`` with ``poll: 0``) that was started.
         limit_s: time limit of that background task.
+        at: name of the host that the task was handed over to (``delegate_to``); empty: none.
     """
 
     play: int
@@ -44,6 +45,7 @@ class TaskResult(Frozen):
     seconds: float | None = None
     job: str | None = None
     limit_s: int = 0
+    at: str = ""
 
     @property
     def failed(self) -> bool:
@@ -96,6 +98,7 @@ def from_event(event: dict[str, Any]) -> list[TaskResult]:
         "ended": event["time"],
         "seconds": event["seconds"],
         "status": event["status"],
+        "at": event.get("at") or "",
         "stdout": text("stdout") or text("module_stdout"),
         "stderr": stderr,
         "msg": msg or ("its connection ended" if event["status"] == "unreachable" else ""),

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from e2c.errors import RemoteError
 from e2c.model.host import Host
-from e2c.remote import jumps
+from e2c.remote import jumps, sockets
 
 CONNECT_TIMEOUT_S = 10
 ALIVE_S = 4
@@ -167,7 +167,7 @@ def explain(result: Result) -> str:
     """The last words of a failed command, or its exit code when it said nothing."""
     words = (result.stderr or result.stdout).strip().splitlines()
     if result.rc == SSH_FAILED:
-        return f"ssh: {words[-1] if words else 'connection failed'}"
+        return f"ssh: {words[-1].removeprefix('ssh: ') if words else 'connection failed'}"
     return words[-1] if words else f"exit code {result.rc}"
 
 
@@ -227,12 +227,8 @@ def open_jumps(hosts: Iterable[Host]) -> None:
 def close(hosts: Iterable[Host]) -> None:
     """End the shared connections, so that no ssh process outlives the experiment."""
     shared = [host for host in hosts if host.control_dir]
-
-    def end(host: Host) -> None:
-        subprocess.run([*ssh_arguments(host)[:-1], "-O", "exit", host.address], capture_output=True, check=False)
-
+    own = [[*ssh_arguments(host)[:-1], "-O", "exit", host.address] for host in shared]
+    jumped = {path for path in map(jumps.socket, shared) if path}
     with ThreadPoolExecutor(FORKS, thread_name_prefix="ssh") as pool:
-        list(pool.map(end, shared))
-    through = {jumps.socket(host) for host in shared}
-    for path in filter(None, through):
-        subprocess.run(["ssh", "-o", f"ControlPath={path}", "-O", "exit", "jump"], capture_output=True, check=False)
+        list(pool.map(sockets.end, own))
+        list(pool.map(sockets.end, (["ssh", "-o", f"ControlPath={path}", "-O", "exit", "jump"] for path in jumped)))

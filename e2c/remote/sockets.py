@@ -9,12 +9,15 @@ import shutil
 import stat
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from e2c.errors import E2CError
 
 AT_ONCE = 20
+END_S = 10
+"""Seconds that a shared connection has to end when it is told to."""
 
 
 def folder(name: str) -> str:
@@ -45,9 +48,16 @@ def make(path: str) -> None:
     Path(path).mkdir(mode=0o700, exist_ok=True)
 
 
+def end(command: Sequence[str]) -> bool:
+    """Run an ``ssh ... -O exit``; whether a connection has ended by that. One that is stuck is not waited for."""
+    try:
+        return subprocess.run(command, capture_output=True, check=False, timeout=END_S).returncode == 0
+    except subprocess.TimeoutExpired:
+        return False
+
+
 def _end(socket: Path) -> bool:
-    told = ["ssh", "-o", f"ControlPath={str(socket).replace('%', '%%')}", "-O", "exit", "host"]
-    return subprocess.run(told, capture_output=True, check=False).returncode == 0
+    return end(["ssh", "-o", f"ControlPath={str(socket).replace('%', '%%')}", "-O", "exit", "host"])
 
 
 def remove(path: str) -> int:

@@ -11,9 +11,10 @@ import os
 import selectors
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import IO, Literal, NamedTuple
 
@@ -53,7 +54,7 @@ class Command:
 class _Connection:
     process: subprocess.Popen[bytes]
     errors: IO[bytes]
-    rest: bytes = b""
+    rest: list[bytes] = field(default_factory=list)
     up: bool = False
 
 
@@ -82,6 +83,8 @@ class Watcher:
         self._selector = selectors.DefaultSelector()
         self._wakes, self._waker = os.pipe()
         self._selector.register(self._wakes, selectors.EVENT_READ)
+        self._closing = threading.Lock()
+        self._closed = False
 
     def __enter__(self) -> Watcher:
         shell.open_jumps(one.host for one in self._watched.values())
@@ -102,9 +105,11 @@ class Watcher:
         """What has happened, after waiting for it so long at most."""
         self._connect()
         resting = [one.next_s for one in self._watched.values() if one.connection is None and not one.over]
-        # those that wait for their turn to connect get it when another has connected, which wakes this up
         doubted = [one.broken + DOUBT_S for one in self._watched.values() if one.broken is not None]
-        pause = max(0.0, min([timeout_s, *(at - time.monotonic() for at in (*resting, *doubted) if at)]))
+        now = time.monotonic()
+        # those that wait for their turn to connect get it when another has connected, which wakes this up
+        ahead = [at - now for at in resting if at > now]
+        pause = max(0.0, min([timeout_s, *ahead, *(at - now for at in doubted)]))
         chosen = self._selector.select(pause)
         notices = [notice for key, _ in chosen if key.data is not None for notice in self._read(key.data)]
         for one in self._watched.values():
@@ -113,8 +118,10 @@ class Watcher:
         return notices
 
     def wake(self) -> None:
-        """Let :meth:`next` return at once; for another thread than the one that calls it."""
-        os.write(self._waker, b"x")
+        """Let :meth:`next` return at once, unless all is closed; for another thread than the one that calls it."""
+        with self._closing:
+            if not self._closed:
+                os.write(self._waker, b"x")
 
     def close(self) -> None:
         """End all connections; the commands on the hosts end with them."""
@@ -128,8 +135,10 @@ class Watcher:
             if one.connection is not None:
                 self._drop(one, max(0.0, end - time.monotonic()))
         self._selector.close()
-        os.close(self._wakes)
-        os.close(self._waker)
+        with self._closing:
+            self._closed = True
+            os.close(self._wakes)
+            os.close(self._waker)
 
     def _connect(self) -> None:
         connecting = sum(one.connection is not None and not one.connection.up for one in self._watched.values())
@@ -169,7 +178,11 @@ class Watcher:
         data = os.read(_stdout(connection).fileno(), CHUNK)
         if not data:
             return self._ended(one)
-        *lines, connection.rest = (connection.rest + data).split(b"\n")
+        connection.rest.append(data)
+        if b"\n" not in data:
+            return []
+        *lines, rest = b"".join(connection.rest).split(b"\n")
+        connection.rest = [rest]
         notices = []
         for line in lines:
             text = line.decode(errors="replace")

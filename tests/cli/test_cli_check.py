@@ -122,7 +122,7 @@ def test_files_of_application_configurations_are_read_when_asked(scenario: Path)
     (scenario / "workflow_env.yaml").write_text("../../x: {a: 1}\n")
 
     assert check(scenario)[0] == 0
-    for option in "-a", "--app_conf", "--app-conf":
+    for option in "-a", "--workflow-env", "--app_conf", "--app-conf":
         assert check(scenario, option)[0] == 1
 
 
@@ -169,12 +169,13 @@ def test_a_plan_says_why_and_which_testbeds_are_not_provided(scenario: Path) -> 
     assert done.returncode == 0, done.stderr
     assert "chameleoncloud is not provided yet by this version" in done.stderr
     assert "g5k is not provided" not in done.stderr
-    for host in json.loads(e2clab("deploy", scenario, scenario / "artifacts", "--dry-run", "--format=json").stdout)[
-        "hosts"
-    ]:
-        assert host["reason"]
-    rehearsed = e2clab("deploy", scenario, scenario / "artifacts", "--dry-run", "--testbed", "local")
+    asked = "--dry-run", "--repeat", "1"
+    plan = json.loads(e2clab("deploy", scenario, scenario / "artifacts", *asked, "--format=json").stdout)
+    assert all(host["reason"] for host in plan["hosts"])
+    assert [run["run"] for run in plan["runs"]] == ["repeat-1", "repeat-2"]
+    rehearsed = e2clab("deploy", scenario, scenario / "artifacts", *asked, "--testbed", "local")
     assert "not provided" not in rehearsed.stderr
+    assert [line.split() for line in rehearsed.stdout.splitlines()[-2:]] == [["repeat-1"], ["repeat-2"]]
 
 
 def test_selectors_are_compared_even_when_the_layers_are_wrong(scenario: Path) -> None:

@@ -11,6 +11,7 @@ from cli_program import E2CLAB, e2clab
 
 from e2c.cli import reference
 from e2c.cli.app import app
+from e2c.errors import E2CError
 
 ROOT = Path(__file__).parents[2]
 GROUP = typer.main.get_command(app)
@@ -45,6 +46,7 @@ def test_a_wrong_command_line_is_2_and_says_what_is_known() -> None:
     done = e2clab("deplow")
     assert done.returncode == 2
     assert "deplow" in done.stderr
+    assert done.stderr.count("Did you mean 'deploy'?") == 1
     assert done.stdout == ""
 
 
@@ -58,10 +60,41 @@ def test_commands_on_a_scenario_that_was_never_deployed(name: str, tmp_path: Pat
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_current_folder_that_has_gone_is_told(tmp_path: Path) -> None:
+    line = 'mkdir gone && cd gone && rmdir ../gone && exec "$0" "$@"'
+    done = subprocess.run(
+        ["sh", "-c", line, *E2CLAB, "destroy", "."], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("e2clab: error: the current folder does not exist any more.")
+
+
+def test_a_place_that_cannot_be_written_is_no_fault_of_ours(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    done = e2clab("init", str(tmp_path / "file/scenario"))
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"e2clab: error: {tmp_path}/file/scenario/")
+    assert done.stderr.endswith("cannot be used: Not a directory. Name another place, then repeat\n")
+
+
 def test_destroying_nothing_is_fine_and_says_so(tmp_path: Path) -> None:
     done = e2clab("destroy", tmp_path)
     assert (done.returncode, done.stdout) == (0, "")
     assert "nothing to release" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("why", "hint", "text"),
+    [
+        (None, None, "a stage failed."),
+        ("no room", "Make room", "a stage failed: no room. Make room."),
+        ("no room", "Is there room?", "a stage failed: no room. Is there room?"),
+        ("\nh: no room\nk: killed", None, "a stage failed:\nh: no room\nk: killed"),
+        ("\nh: no room", "Make room", "a stage failed:\nh: no room\nMake room."),
+    ],
+)
+def test_words_of_others_are_not_punctuated(why: str | None, hint: str | None, text: str) -> None:
+    assert str(E2CError("a stage failed", why=why, hint=hint)) == text
 
 
 def test_a_reader_that_goes_away_is_no_error_message() -> None:

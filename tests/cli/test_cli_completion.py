@@ -56,6 +56,13 @@ def fish(words: str, action: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+def test_application_configurations_one_after_the_other(scenario: Path) -> None:
+    assert bash(f"e2clab deploy {scenario} {scenario} --app_conf ") == []
+    (scenario / "workflow_env.yaml").write_text("small: {a: 1}\nlarge: {a: 2}\nlast: {a: 3}\n")
+    assert bash(f"e2clab deploy {scenario} {scenario} --app_conf l") == ["large", "last"]
+    assert bash(f"e2clab workflow {scenario} launch --app_conf large,") == ["large,small", "large,last"]
+
+
 def test_hosts_of_a_scenario_that_is_not_deployed(scenario: Path) -> None:
     assert bash(f"e2clab ssh {scenario} ") == [*HOSTS, *OTHERS]
     assert bash(f"e2clab ssh {scenario} edge.c") == HOSTS[1:]

@@ -51,14 +51,18 @@ def test_a_terminal_has_a_line_for_each_host_that_is_drawn_in_place_and_goes() -
     terminal = typing_at(program=script())
     terminal.expect(pexpect.EOF)
     sent = str(terminal.before)
-    frames = re.split(r"\r\x1b\[[KJ]", sent)
-    running = [frame for frame in frames if "train: 3 running" in frame]
-    assert len(running) > 5, "it moved although nobody told anything"
-    assert re.search(r"\r\n +edge\.w\.1\.1  running +1 s  train\r\n +edge\.w\.1\.2  running", running[-1])
+    heads = [found.start() for found in re.finditer(r" +\d+\.\ds  launch    \S (?=train: 3 running)", sent)]
+    assert len(heads) > 4, "it moved although nobody told anything"
+    frames = ["\n".join(screen(sent[: found.start()])) for found in re.finditer(r"\x1b\[\d+A|$", sent)]
     assert any(
-        re.search(r"edge\.w\.1\.2  failed +1\.5 s  train\r\n +edge\.w\.1\.3  lost .* train", one) for one in frames
+        re.search(r"train: 3 running.*\n +edge\.w\.1\.1  running +1 s  train\n +edge\.w\.1\.2  running", one)
+        for one in frames
     )
-    assert "\x1b[2A" in sent or "\x1b[1A" in sent, "written in place"
+    assert any(
+        re.search(r"edge\.w\.1\.2  failed +1\.5 s  train\n +edge\.w\.1\.3  lost .* train", one) for one in frames
+    )
+    assert "\x1b[3A" in sent, "written in place"
+    assert sent.count("edge.w.1.2  running") < len(heads), "and only what is new"
     lines = [re.sub(r"^ +\d+\.\ds  ", "", line) for line in screen(sent)]
     assert lines[0].startswith("launch    edge.w.1.2: train: failed (rc 3)")
     assert lines[1:3] == [

@@ -72,6 +72,20 @@ def test_a_missing_file_says_what_to_do(scenario: MakeScenario) -> None:
     assert str(refused.value) == f"{folder}/network.yaml: error: the file does not exist. Rename networks.yaml."
 
 
+def test_an_empty_file_is_only_to_be_removed_where_the_command_can_do_without_it(scenario: MakeScenario) -> None:
+    folder = scenario()
+    for name in ("network", "workflow", "workflow_env"):
+        (folder / f"{name}.yaml").write_text("")
+
+    _, problems = examine_scenario(folder, need="deploy", app_conf=("small",))
+
+    assert {problem.file.rpartition("/")[2]: "remove it" in problem.hint for problem in problems} == {
+        "network.yaml": False,
+        "workflow.yaml": False,
+        "workflow_env.yaml": True,
+    }
+
+
 def test_folders_that_are_not_there(tmp_path: Path, scenario: MakeScenario) -> None:
     with pytest.raises(ScenarioError, match="does not exist"):
         read_scenario(tmp_path / "nothing")

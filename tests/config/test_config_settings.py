@@ -8,7 +8,8 @@ from e2c.config.settings import Settings, read_settings
 
 
 def test_nothing_is_set() -> None:
-    assert read_settings({"PATH": "/bin", "E2C_TESTBED": "", "E2C_EVENTS_FD": "3"}) == (Settings(), [])
+    ours = {"E2C_EVENTS_FD": "3", "E2C_RUN": "trial-1", "E2C_OPTIMIZATION_CONFIG": "{}"}
+    assert read_settings({"PATH": "/bin", "E2C_TESTBED": "", **ours}) == (Settings(), [])
 
 
 def test_known_variables() -> None:

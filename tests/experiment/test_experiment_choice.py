@@ -89,3 +89,10 @@ def test_tasks_without_names_cannot_be_begun_with() -> None:
     plays = (PlannedPlay(index=0, selector="x", hosts=("h",), stages={"launch": ({"shell": "true"},)}),)
     with pytest.raises(ScenarioError, match="Give the tasks of launch names"):
         choose(plays, "launch", Choice(start_at="shell"))
+
+
+def test_a_part_of_a_stage_without_tasks_is_refused() -> None:
+    assert choose((), "launch", Choice()) == []
+    for choice in (Choice(frozenset(["e.w.1.1"])), Choice(start_at="train")):
+        with pytest.raises(ScenarioError, match=r"workflow\.yaml has no tasks of launch"):
+            choose((), "launch", choice)

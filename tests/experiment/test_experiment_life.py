@@ -12,7 +12,7 @@ import pytest
 from experiment_bookings import SCENARIO, Bookings, in_a_child, killed, refusal
 
 from e2c.errors import E2CError, StateError, TestbedError
-from e2c.experiment import releasing, steps
+from e2c.experiment import acquisition, releasing, steps
 from e2c.experiment.deployment import deploy
 from e2c.experiment.events import Event
 from e2c.experiment.experiment import Experiment, find
@@ -88,6 +88,11 @@ def test_cheap_testbeds_come_first_and_the_others_get_a_common_slot(
     up(scenario, desk)
     acquired = [what for what in asked if "acquire" in what or "slot" in what or "claims" in what]
     assert acquired == ["static acquire", "claims 3", "slot of 2", "g5k acquire", "iotlab acquire"]
+
+
+def test_what_a_host_says_at_every_login_is_none_of_its_facts() -> None:
+    found = acquisition._facts("Welcome to gros-1\nLinux 6.1.0\n4\n16000000\n")
+    assert found == {"kernel": "Linux 6.1.0", "cores": 4, "memory_kib": 16000000}
 
 
 def test_one_testbed_needs_no_common_slot(scenario: Path, testbeds: Testbeds, asked: list[str], desk: Desk) -> None:

@@ -172,7 +172,7 @@ def test_a_run_that_fails_is_saved_and_ends_the_experiment(
     configured: Path, told: list[Event], launched: Launched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     saved: list[str] = []
-    monkeypatch.setattr(serving, "savers", lambda record: [lambda *_: saved.append(record.identity)])
+    monkeypatch.setattr(serving, "savers", lambda record, **_: [lambda *_: saved.append(record.identity)])
     at("launch", "small", broken, monkeypatch)
     with pytest.raises(RemoteError, match=r"launch failed on cloud\.a\.1\.1"):
         deploy(configured, told, planned(0, ["small", "large"]))
@@ -193,7 +193,7 @@ def test_keep_going_runs_the_others_and_a_second_command_only_what_failed(
     chosen = planned(0, ["small", "large"])
     with monkeypatch.context() as patched:
         at("launch", "small", broken, patched)
-        with pytest.raises(RemoteError, match=r"1 of 2 runs failed: \nsmall: launch failed"):
+        with pytest.raises(RemoteError, match=r"1 of 2 runs failed:\nsmall: launch failed"):
             deploy(configured, told, chosen, Pace(keep_going=True))
     launched.clear()
     experiment = deploy(configured, told, chosen)
@@ -208,7 +208,7 @@ def test_a_backup_that_fails_fails_its_run_and_is_all_that_is_left_to_do(
         raise ProvenanceError("the disk is full")
 
     with monkeypatch.context() as patched:
-        patched.setattr(serving, "savers", lambda record: [full])
+        patched.setattr(serving, "savers", lambda record, **_: [full])
         with pytest.raises(ProvenanceError, match="disk is full"):
             deploy(configured, told, planned())
     launched.clear()
@@ -266,7 +266,7 @@ def test_ctrl_c_in_a_launch_fetches_and_saves_before_the_hosts_go(
         raise error
 
     saved: list[str] = []
-    monkeypatch.setattr(serving, "savers", lambda record: [lambda *_: saved.append(record.identity)])
+    monkeypatch.setattr(serving, "savers", lambda record, **_: [lambda *_: saved.append(record.identity)])
     at("launch", "small", interrupted, monkeypatch)
     with pytest.raises(error):
         deploy(configured, told, planned(0, ["small", "large"]), wish=OnFailure())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ import yaml
 from e2c.environments.local import registry
 from e2c.environments.local.provider import LocalProvider
 from e2c.errors import MissingToolError, RemoteError
-from e2c.experiment import background, work
+from e2c.experiment import background, lasting, work
 from e2c.experiment.choice import Choice
 from e2c.experiment.events import Event
 from e2c.experiment.record import OUTPUT_FILE
@@ -30,6 +31,7 @@ pytestmark = pytest.mark.netns
 
 KEYS = tuple(f"edge.worker.1.{number}" for number in (1, 2, 3))
 DYING = KEYS[1]
+LIMIT_S = 60
 LONG = "for i in $(seq 30); do [ -e /tmp/go ] && break; sleep 0.1; done"
 PLAYS = (
     PlannedPlay(
@@ -132,16 +134,13 @@ def test_the_others_go_on_and_a_table_names_all(launched: Launched) -> None:
         (KEYS[2], "ok"),
         (DYING, "unreachable"),
     ]
-    with pytest.raises(RemoteError, match=f"launch failed on {DYING}: "):
+    with pytest.raises(RemoteError, match=f"launch failed on {DYING}:\n"):
         work.require(launched.outcome, "launch")
     documents = list(yaml.safe_load_all((launched.folder / OUTPUT_FILE).read_text()))
     assert {"UNREACHABLE", "CHANGED"} == {entry["status"] for entry in documents[0]["RETURN"]}
 
 
-def test_background_tasks_of_the_others_are_waited_for_and_collected(
-    launched: Launched, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(background, "LOST_S", 0.5)
+def test_background_tasks_of_the_others_are_waited_for_and_collected(launched: Launched) -> None:
     saved: list[tuple[BackgroundTask, ...]] = []
     told: list[Event] = []
     begun = background.started(launched.outcome, "launch")
@@ -151,19 +150,39 @@ def test_background_tasks_of_the_others_are_waited_for_and_collected(
         {host.key: host for host in launched.hosts},
         folder=launched.folder,
         limit_s=None,
+        lost_s=0.5,
         observe=told.append,
         save=saved.append,
     )
     assert {task.host: task.rc for task in ended} == {KEYS[0]: 0, DYING: None, KEYS[2]: 0}
     assert saved[-1] == ended
-    assert [event.host for event in told if event.state == "lost"] == [DYING]
+    (lost,) = [event for event in told if event.state == "lost"]
+    assert lost.host == DYING
+    assert "it is given up after 0.5 s of silence (E2C_LOST_TIMEOUT)" in lost.text
     place = launched.folder / background.FOLDER
     assert (place / f"{KEYS[0]}-train.out").read_text() == "trained\n"
     assert (place / f"{KEYS[2]}-train.err").read_text() == "words\n"
-    with pytest.raises(RemoteError, match=rf"a background task failed: {DYING}: 'train' its host does not answer"):
+    with pytest.raises(RemoteError, match=rf"task failed: {DYING}: 'train' its host has not answered for 0.5 s"):
         background.require_ended(ended)
     background.require_ended([task for task in ended if task.host != DYING])
     background.require_ended([task.model_copy(update={"stopped": True}) for task in ended])
+
+
+def test_a_host_that_is_dead_while_the_run_lasts_is_told(launched: Launched) -> None:
+    told: list[Event] = []
+    heard = threading.Event()
+
+    def hear(event: Event) -> None:
+        told.append(event)
+        if event.failed:
+            heard.set()
+
+    def pause() -> None:
+        assert heard.wait(LIMIT_S)
+
+    lasting.last(launched.hosts, hear, time.time() + 0.1, 0.1, pause)
+    assert [event.text.partition(" (")[0] for event in told if event.failed] == [f"{DYING}: does not answer any more"]
+    assert any("the run lasts 0.1 s" in event.text for event in told)
 
 
 def test_finalize_saves_what_the_others_have_although_a_whole_play_is_lost(launched: Launched) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -10,7 +11,10 @@ import pytest
 
 from e2c.errors import BusyError, StateError
 from e2c.experiment import folder, lock, state
+from e2c.experiment.experiment import Experiment
+from e2c.experiment.saving import describe
 from e2c.experiment.state import State
+from e2c.model.plan import Plan
 
 STATE = State(experiment="20260101-000000", scenario="/s", plan_digest="d")
 
@@ -41,6 +45,20 @@ def test_a_damaged_state_is_one_sentence_with_the_remedy(tmp_path: Path, content
         state.load(tmp_path)
     assert says in str(caught.value)
     assert f"e2clab destroy {tmp_path.parent}" in str(caught.value)
+
+
+def test_the_manifest_tells_what_decided_the_experiment_and_nothing_of_its_results(tmp_path: Path) -> None:
+    scenario, old, output = (tmp_path / name for name in ("s", "s/20260101-000000", "s/20260102-000000"))
+    for place in (old, output):
+        place.mkdir(parents=True)
+        state.save(place, STATE)
+        (place / "dump.sql").write_text("large")
+    (tmp_path / "app.py").write_text("print()")
+    plan = Plan(job_name="j", walltime_s=1, testbeds={}, hosts=())
+    here = STATE.model_copy(update={"scenario": str(scenario), "artifacts": str(tmp_path)})
+    describe(Experiment(output, here, plan, lambda _: None))
+    inputs = json.loads((output / "manifest.json").read_text())["inputs"]
+    assert inputs == {"artifacts/app.py": hashlib.sha256(b"print()").hexdigest()}
 
 
 @pytest.mark.root
@@ -83,6 +101,6 @@ def test_the_second_command_is_refused_and_told_who_holds_the_scenario(tmp_path:
     with lock.locked(tmp_path):
         with pytest.raises(BusyError) as caught, lock.locked(tmp_path):
             pass
-        assert re.search(rf"process {os.getpid()} since \d\d:\d\d:\d\d: \S", str(caught.value))
+        assert re.search(rf"process {os.getpid()} since \d\d:\d\d:\d\d: `\S", str(caught.value))
     with lock.locked(tmp_path):
         assert list(tmp_path.iterdir()) == []

@@ -1,4 +1,7 @@
-"""Ctrl-C during a launch ends what runs on hosts, asking first where somebody can answer; finalize still saves."""
+"""Ctrl-C during a launch ends what runs on hosts, asking first where somebody can answer; finalize still saves.
+
+After kill -9 every command knows of the background tasks that the launch had begun.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ import pytest
 
 from e2c.environments.local.provider import LocalProvider
 from e2c.errors import MissingToolError
+from e2c.experiment import background
 
 pytestmark = pytest.mark.netns
 
@@ -77,7 +81,8 @@ def output(scenario: Path, name: str) -> Path:
     return folder / name
 
 
-def test_without_a_terminal_all_is_ended_and_finalize_saves(scenario: Path) -> None:
+def launched(scenario: Path, number: signal.Signals) -> tuple[str, int]:
+    """What a launch says that gets a signal in its last task, and its exit code."""
     with subprocess.Popen(
         [*E2CLAB, "workflow", str(scenario), "launch"], stderr=subprocess.PIPE, text=True, start_new_session=True
     ) as process:
@@ -85,11 +90,16 @@ def test_without_a_terminal_all_is_ended_and_finalize_saves(scenario: Path) -> N
         said = ""
         while "in the foreground" not in said:
             said += process.stderr.readline()
-        os.killpg(process.pid, signal.SIGINT)
+        os.killpg(process.pid, number)
         said += process.stderr.read()
-        assert process.wait(LIMIT_S) == 130
+        return said, process.wait(LIMIT_S)
+
+
+def test_without_a_terminal_all_is_ended_and_finalize_saves(scenario: Path) -> None:
+    said, code = launched(scenario, signal.SIGINT)
+    assert code == 130
     assert "edge.worker.1.1: stopped forks, train" in said
-    assert "edge.worker.1.2: train: stopped, rc 7" in said
+    assert "edge.worker.1.2: train: stopped by you, rc 7" in said
     assert "sleep" not in processes(scenario)
     assert "async_wrapper" not in processes(scenario)
 
@@ -102,6 +112,30 @@ def test_without_a_terminal_all_is_ended_and_finalize_saves(scenario: Path) -> N
         ("train", True, True),
         ("forks", True, True),
     }
+
+
+def test_killed_in_the_middle_of_a_launch_its_background_tasks_are_known(scenario: Path) -> None:
+    assert launched(scenario, signal.SIGKILL)[1] == -signal.SIGKILL
+    path = output(scenario, "state.json")
+    state = json.loads(path.read_text())
+    begun = {(task["host"], task["task"]) for task in state["background"]}
+    assert begun == {(f"edge.worker.1.{number}", task) for number in (1, 2) for task in ("train", "forks")}
+
+    lost = next(task for task in state["background"] if (task["host"], task["task"]) == ("edge.worker.1.1", "train"))
+    state["background"].remove(lost)  # as if the kill had come before the word of it
+    path.write_text(json.dumps(state))
+    told = json.loads(e2clab("status", scenario, "--format", "json").stdout)["background"]
+    (unheard,) = [task for task in told if task["task"] == background.UNHEARD]
+    assert (unheard["host"], unheard["job"], unheard["run"]) == (lost["host"], lost["job"], "run")
+    assert not any(task["ended"] for task in told)
+
+    said, _ = launched(scenario, signal.SIGINT)
+    assert f"{lost['host']}: {background.UNHEARD}: stopped, because its stage begins anew, rc 7" in said
+    assert "edge.worker.1.2: train: stopped, because its stage begins anew, rc 7" in said
+    assert "edge.worker.1.2: train: stopped by you, rc 7" in said
+    tasks = json.loads(path.read_text())["background"]
+    assert len(tasks) == 4, "those of the attempt before say nothing of this one"
+    assert "sleep" not in processes(scenario)
 
 
 def test_on_a_terminal_the_user_may_leave_it_running(scenario: Path) -> None:

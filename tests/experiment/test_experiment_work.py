@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from e2c.errors import RemoteError
-from e2c.experiment import background, record, work
+from e2c.experiment import background, outcome, record, work
 from e2c.experiment.events import Event
 from e2c.experiment.state import BackgroundTask, now
 from e2c.model.host import Host
@@ -86,3 +86,25 @@ def test_hosts_that_address_match_leaves_out_are_told(tmp_path: Path) -> None:
     (event,) = told
     assert event.text.startswith("edge.w.1.1, edge.w.1.2: left out of the play on 'edge.*', because no host")
     assert outcome == []
+
+
+def test_defaults_of_modules_are_for_those_that_are_run() -> None:
+    shell = {"ansible.builtin.shell": "pwd", "module_defaults": {"ansible.builtin.shell": {"chdir": "/tmp"}}}
+    given = {"tasks": [{"block": [shell]}], "handlers": [{"ansible.builtin.command": "true"}], "hosts": ["h"]}
+    assert work.shortened(given) == {
+        "tasks": [
+            {"block": [{"ansible.legacy.shell": "pwd", "module_defaults": {"ansible.legacy.shell": {"chdir": "/tmp"}}}]}
+        ],
+        "handlers": [{"ansible.legacy.command": "true"}],
+        "hosts": ["h"],
+    }
+    assert "ansible.builtin.shell" in shell, "what was given is as it was"
+
+
+def test_a_table_fits_its_lines() -> None:
+    rows = [("run", "because"), ("repeat-1/small", "x" * 90), ("repeat-1/large", "short")]
+    fitted = outcome.fitted(rows, 79)
+    assert [len("  ".join(row)) for row in fitted[1:2]] == [79]
+    assert fitted[1][1].endswith("x...")
+    assert fitted[2] == rows[2]
+    assert len(outcome.fitted([("a" * 70, "b" * 90)], 79)[0][1]) == 20

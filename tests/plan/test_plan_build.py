@@ -10,7 +10,7 @@ import yaml
 from plan_scenarios import CASES, read_case, read_layers
 
 from e2c.config.load import read_scenario
-from e2c.config.problems import Problem, ProblemsError
+from e2c.config.problems import ProblemsError
 from e2c.config.scenario import Scenario
 from e2c.errors import ScenarioError
 from e2c.model.plan import Plan
@@ -161,10 +161,10 @@ def test_a_scenario_with_too_many_machines_is_odd_to_check_and_refused_to_deploy
 def test_warnings_of_planning_reach_whoever_asks(tmp_path: Path) -> None:
     rule = "- {src: edge, dst: 'edge.b.*:edge.a.*', delay: 1ms, rate: 1gbit}\n"
     scenario = read_layers(tmp_path, {"name": "A", "quantity": 2}, network=f"networks:\n{rule}{rule}")
-    heard: list[Problem] = []
 
-    plan = build(scenario, warn=heard.append)
+    plan, heard = examine(scenario)
 
+    assert plan is not None
     assert len(plan.links) == 2
     assert [problem.code for problem in heard] == ["selector-part-empty", "selector-part-empty", "rule-twice"]
 

@@ -59,6 +59,8 @@ def test_self_of_a_host() -> None:
                 "__address6__": "fd00::1",
                 "url6": "[fd00::1]",
                 "__g5k_ipv6_address__": "fd00::1",
+                "__monitoring_address__": "",
+                "__monitoring_device__": "",
                 "gateway": "",
             }
         }

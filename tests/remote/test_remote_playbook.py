@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import threading
 from pathlib import Path
 from typing import Any
@@ -8,8 +9,8 @@ import pytest
 
 from e2c.errors import RemoteError
 from e2c.model.host import Host
-from e2c.remote import playbook
-from e2c.remote.results import TaskResult
+from e2c.remote import overlong, playbook
+from e2c.remote.results import TaskResult, from_event
 
 
 def play(host: Host, *tasks: dict[str, Any], **keywords: Any) -> dict[str, Any]:
@@ -128,3 +129,71 @@ def test_the_gist_of_a_failure_is_its_last_line_and_steers_no_terminal() -> None
     assert failed(rc=1, msg="non-zero return code", stderr="a\nno \x1b[2Jspace\n") == "no  [2Jspace"
     assert failed(rc=1, msg="non-zero return code") == ""
     assert failed(msg="the file is absent") == "the file is absent"
+
+
+def test_what_batches_of_a_play_do_belongs_to_that_play(host: Host, tmp_path: Path) -> None:
+    again = host.model_copy(update={"key": "cloud.master.1.2"})
+    both = [host.key, again.key]
+    defaults = {"ansible.legacy.shell": {"chdir": str(tmp_path)}}
+    plays = [
+        {"hosts": both, "serial": 1, "gather_facts": False, "tasks": [{"name": "one by one", "shell": "true"}]},
+        {"hosts": both, "gather_facts": False, "module_defaults": defaults, "tasks": [{"name": "all", "shell": "pwd"}]},
+    ]
+    results = playbook.run(plays, [host, again], work_dir=tmp_path)
+    assert sorted((result.play, result.task, result.host) for result in results) == [
+        (play, task, key) for play, task in enumerate(("one by one", "all")) for key in both
+    ]
+    assert {result.stdout for result in results if result.task == "all"} == {str(tmp_path)}
+
+
+def test_background_tasks_of_a_loop_are_told_one_by_one(host: Host, tmp_path: Path) -> None:
+    task = {"name": "later", "shell": "true {{ item }}", "loop": [1, 2], "async": 60, "poll": 0}
+    told: list[tuple[str, str]] = []
+    pauses: list[int] = []
+
+    def observe(event: dict[str, Any]) -> None:
+        told.extend((event["event"], str(result.job)) for result in from_event(event) if result.job)
+
+    again = host.model_copy(update={"key": "cloud.master.1.2"})
+    results = playbook.run(
+        [play(host, {**task, "delegate_to": again.key})],
+        [host, again],
+        work_dir=tmp_path,
+        observe=lambda event: observe(event) if event["event"] in ("item", "result") else None,
+        pause=lambda: pauses.append(len(told)),
+    )
+    jobs = [str(result.job) for result in results]
+    assert told == [("item", jobs[0]), ("item", jobs[1]), ("result", jobs[0]), ("result", jobs[1])]
+    assert pauses[-1] == 4
+    assert {(result.host, result.at) for result in results} == {(host.key, again.key)}, "they are where they were sent"
+
+
+def test_long_outputs_are_cut_and_all_of_them_is_in_a_file(host: Host, tmp_path: Path) -> None:
+    lines = "\n".join(map(str, range(1, 60_001)))
+    tasks = [
+        {"name": "light", "shell": "seq 60000"},
+        {"name": "module", "shell": "seq 60000 >&2", "args": {"creates": "/nonexistent"}},
+        {"name": "asked for", "shell": "seq 60000", "register": "said"},
+        {"name": "length", "shell": "echo {{ said.stdout | length }}"},
+        {"name": "secret", "shell": "seq 60000", "no_log": True},
+    ]
+    results = {result.task: result for result in playbook.run([play(host, *tasks)], [host], work_dir=tmp_path)}
+    assert sorted(path.name for path in (tmp_path / "output").iterdir()) == [
+        f"{host.key}-{name}" for name in ("asked_for.out", "light.out", "module.err")
+    ]
+    for name, stream in (("light", "out"), ("module", "err"), ("asked for", "out")):
+        text = getattr(results[name], f"std{stream}")
+        path = f"output/{host.key}-{name.replace(' ', '_')}.{stream}"
+        assert f" characters left out; all of it is in {path} ..." in text
+        assert (text[:4], text[-6:]) == ("1\n2\n", "\n60000")
+        assert len(text) <= overlong.LIMIT
+        assert (tmp_path / path).read_text() == f"{lines}\n"
+    assert results["length"].stdout == str(len(lines)), "Ansible has all of it"
+
+
+def test_all_hosts_are_at_work_at_once_as_far_as_memory_goes(monkeypatch: pytest.MonkeyPatch) -> None:
+    pages = {"SC_PHYS_PAGES": 16 << 18, "SC_PAGE_SIZE": 4096}
+    monkeypatch.setattr(os, "sysconf", pages.__getitem__)
+    assert [playbook.forks(hosts) for hosts in (1, 30, 100, 1000)] == [5, 30, 100, 200]
+    pages["SC_PHYS_PAGES"] = 1 << 18
+    assert playbook.forks(100) == 21

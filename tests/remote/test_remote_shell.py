@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import os
+import re
+import signal
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from e2c.errors import RemoteError
 from e2c.model.host import Host
-from e2c.remote import shell
+from e2c.remote import shell, sockets
 
 
 def test_runs_and_keeps_streams_and_code_apart(host: Host) -> None:
@@ -23,6 +27,7 @@ def test_results_keep_the_order_of_hosts_and_name_the_unreachable(host: Host, un
     with pytest.raises(RemoteError) as caught:
         shell.require(results, "greeting", hint="Start it")
     assert str(caught.value).startswith(f"greeting failed on {unreachable.key}: {unreachable.key}: ssh: ")
+    assert str(caught.value).count("ssh: ") == 1  # which it says itself
     assert "refused" in str(caught.value)
 
 
@@ -54,3 +59,20 @@ def test_close_ends_the_shared_connection(host: Host) -> None:
     assert list(Path(host.control_dir).iterdir())
     shell.close([host])
     assert not list(Path(host.control_dir).iterdir())
+
+
+def test_a_shared_connection_that_is_stuck_does_not_keep_hosts_from_being_released(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sockets, "END_S", 1)
+    assert shell.run(host, "true").ok
+    asked = [*shell.ssh_arguments(host)[:-1], "-O", "check", host.address]
+    said = subprocess.run(asked, capture_output=True, text=True, check=True).stderr
+    master = int(re.findall(r"pid=(\d+)", said)[0])
+    os.kill(master, signal.SIGSTOP)
+    try:
+        shell.close([host])
+    finally:
+        os.kill(master, signal.SIGCONT)
+    assert host.control_dir is not None
+    assert list(Path(host.control_dir).iterdir())

@@ -12,6 +12,9 @@ from typing import Any
 
 from ansible.plugins.callback import CallbackBase
 
+from e2c.remote import overlong
+from e2c.remote.overlong import called
+
 DOCUMENTATION = """
     name: e2c_events
     type: stdout
@@ -37,25 +40,23 @@ KEPT = frozenset(
         "results",
     ]
 )
-LIMIT = 200_000  # characters of any text; the rest is cut and said so
 
 
-def shortened(value: Any) -> Any:
-    """The value with long texts cut: one chatty task must not fill the disk with its log."""
-    if isinstance(value, str) and len(value) > LIMIT:
-        return f"{value[:LIMIT]}\n... {len(value) - LIMIT} characters more"
-    if isinstance(value, (str, int, float, bool)) or value is None:
+def shortened(value: Any, host: str, task: str, name: str) -> Any:
+    """The value with long texts cut, which are written to files: one chatty task must not fill the record."""
+    if isinstance(value, str):
+        return overlong.kept(str(value), host, task, name)
+    if isinstance(value, (int, float, bool)) or value is None:
         return value
     if isinstance(value, (list, tuple)):
-        return [shortened(item) for item in value]
+        return [shortened(item, host, task, name) for item in value]
     if isinstance(value, dict):
-        return {str(key): shortened(item) for key, item in value.items() if key in KEPT or key == "item"}
+        return {
+            str(key): shortened(item, host, task, str(key))
+            for key, item in value.items()
+            if key in KEPT or key == "item"
+        }
     return str(value)
-
-
-def called(task: Any) -> str:
-    """Its name, or that of its module as users write it."""
-    return str(task.get_name()).replace("ansible.legacy.", "ansible.builtin.")
 
 
 def rescued(task: Any) -> bool:
@@ -79,6 +80,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         super().__init__()
         self.out = os.fdopen(int(os.environ["E2C_EVENTS_FD"]), "w", buffering=1, encoding="utf-8")
         self.play = -1
+        self.uuid = ""
         self.began: dict[tuple[str, str], float] = {}
 
     def emit(self, kind: str, **fields: Any) -> None:
@@ -87,7 +89,9 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
 
     def v2_playbook_on_play_start(self, play: Any) -> None:
         """A play begins."""
-        self.play += 1
+        if play._uuid != self.uuid:  # a play with `serial:` begins once for each batch of its hosts
+            self.uuid = play._uuid
+            self.play += 1
         self.emit("play", name=play.get_name())
 
     def v2_runner_on_start(self, host: Any, task: Any) -> None:
@@ -95,20 +99,28 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         self.began[host.get_name(), task._uuid] = time.time()
         self.emit("start", host=host.get_name(), task=called(task))
 
-    def result(self, status: str, result: Any) -> None:
-        """A task ended on a host."""
+    def result(self, status: str, result: Any, kind: str = "result") -> None:
+        """A task ended on a host; of kind ``item``: one round of its loop did."""
         host, task = result._host.get_name(), result._task
-        began = self.began.pop((host, task._uuid), None)
+        began = None if kind == "item" else self.began.pop((host, task._uuid), None)
         self.emit(
-            "result",
+            kind,
             status=status,
             host=host,
             task=called(task),
             seconds=None if began is None else time.time() - began,
             module=task.action,
             limit=task.async_val,
-            result={key: shortened(value) for key, value in result._result.items() if key in KEPT},
+            at=str(task.delegate_to or ""),  # in a loop that of its last round; those of the others came as items
+            result={
+                key: shortened(value, host, called(task), key) for key, value in result._result.items() if key in KEPT
+            },
         )
+
+    def v2_runner_item_on_ok(self, result: Any) -> None:
+        """One round of a loop; what it began in the background must be known before the whole loop has ended."""
+        if result._result.get("ansible_job_id"):
+            self.result("changed", result, "item")
 
     def v2_runner_on_ok(self, result: Any) -> None:
         """It did what was asked."""
