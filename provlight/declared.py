@@ -31,10 +31,11 @@ class Declared:
         for dataflow in dataflows:
             for transformation in dataflow.get("transformations", ()):
                 for item in transformation.get("sets", ()):
-                    attributes = [(one["name"], one.get("type") == "NUMERIC") for one in item.get("attributes", ())]
+                    # A consumer that names the producer takes the producer's list, whatever it repeats of it.
+                    listed = () if item.get("dependency") else item.get("attributes", ())
+                    attributes = [(one["name"], one.get("type") == "NUMERIC") for one in listed]
                     made = Attributes(tuple([name for name, _ in attributes]), tuple([is_ for _, is_ in attributes]))
                     known = self._sets.setdefault(item["tag"].lower(), {})
-                    # A consumer may repeat a set without its attributes: the producer's list counts.
                     if attributes or dataflow["tag"].lower() not in known:
                         known[dataflow["tag"].lower()] = made
 

@@ -69,6 +69,9 @@ BIG = 2**53 + 1
 
 OTHER = {**TUTORIAL, "tag": "other-flow"}
 
+CLASH = {"tag": "clash", "transformations": [{"tag": "join", "sets": [{"tag": "client", "type": "OUTPUT"}]}]}
+"""A set with the name of a system table."""
+
 CHAIN: dict[str, Any] = {
     "tag": "chained flow ü",
     "transformations": [
@@ -120,7 +123,7 @@ def chain(first: int) -> list[Record]:
 
 def make_odd_database(root: Path) -> Database:
     """A running database with all of it."""
-    server = Database(root, [TUTORIAL, OTHER, CHAIN])
+    server = Database(root, [TUTORIAL, OTHER, CHAIN, CLASH])
     store = server.store()
     device = Device(host="höst")
     shape = SetShape("we;\nird 'set'", ("text", 'num"ber'), 2)

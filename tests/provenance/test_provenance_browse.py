@@ -23,7 +23,7 @@ def filled(database: Database) -> Database:
         [
             one.batch(begin("a", 3, 16, 1, 2), end("a", 0.9, 1.5)),
             one.batch(begin("b", 5, 16, 1, 2, depends=["a"], at=T0 + 2_000_000)),
-            one.batch(end("b", 0.7, 2.5, error="out of\nmemory", at=T0 + 4_500_000)),
+            one.batch(end("b", 0.7, 2.5, error="out of\nmemory", at=T0 + 4_500_036)),
             two.batch(begin("a", 7, 16, 1, 2, at=T0 + 1_000_000)),
         ]
     )
@@ -55,7 +55,7 @@ def test_lists(filled: Database) -> None:
         ("b", "FAILED", "node-1"),
         ("a", "FINISHED", "node-1"),
     ]
-    assert tasks[1]["duration"] == 2.5
+    assert tasks[1]["duration"] == 2.500036
     table = run(filled, "list", "--limit", "1").stdout
     assert table.splitlines()[-1] == "1 shown of 3 tasks: 1 failed, 1 finished, 1 running"
     for arguments, keys in (
@@ -72,6 +72,7 @@ def test_lists(filled: Database) -> None:
     assert {row["tag"] for row in answered(filled, "list", "sets")} == {"training_input", "training_output"}
     assert answered(filled, "list", "workflows") == []
     assert run(filled, "list", "--since", "yesterday").returncode == 2
+    assert run(filled, "list", "--limit", "-1").returncode == 2
 
 
 @pytest.mark.monetdb
@@ -116,7 +117,7 @@ def test_comparisons(filled: Database) -> None:
     found = answered(filled, "compare", "row:1", "b")
     lines = {line["name"]: line for line in found["lines"]}
     assert found["kind"] == "task"
-    assert (lines["training_input.kernel_size"]["delta"], lines["duration"]["delta"]) == (2, 1.0)
+    assert (lines["training_input.kernel_size"]["delta"], lines["duration"]["delta"]) == (2, 1.000036)
     assert lines["training_output.accuracy"]["delta"] == pytest.approx(-0.2)
     assert lines["transformation"]["same"] is True
     assert (lines["status"]["first"], lines["status"]["second"]) == ("FINISHED", "FAILED")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import csv
 import datetime
 import io
@@ -24,6 +25,7 @@ from provenance_parts import Asker, Database, Device, begin, end
 
 from e2c.errors import ProvenanceError, QueryError
 from e2c.provenance import queries
+from e2c.provenance.command.arguments import seconds
 from e2c.provenance.connections import connect
 from e2c.provenance.folder import READER
 from e2c.provenance.queries import statement
@@ -193,6 +195,23 @@ def test_limits(filled: Database) -> None:
     assert (len(whole.stdout.splitlines()), whole.stderr) == (61, b"")
     every = query(filled, "select a.id from task a, task b, task c", "--limit", "0", "--format", "csv")
     assert len(every.stdout.splitlines()) == 60**3 + 1
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "nan", "inf", "86401", "soon"])
+def test_a_time_limit_is_a_number_of_seconds_up_to_a_day(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match=f"{text} is no number of seconds above 0 and up to 86400"):
+        seconds(text)
+    assert (seconds("0.5"), seconds("86400")) == (0.5, 86400.0)
+
+
+@pytest.mark.monetdb
+@pytest.mark.parametrize("limit_s", [0, math.nan, math.inf])
+def test_a_time_limit_in_python_too(filled: Database, limit_s: float) -> None:
+    with (
+        queries.open(filled.folder.root, limit_s) as provenance,
+        pytest.raises(QueryError, match="up to 86400 seconds"),
+    ):
+        provenance.sql("select 1")
 
 
 @pytest.mark.monetdb

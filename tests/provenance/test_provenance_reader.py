@@ -81,6 +81,10 @@ RIGHTS = [
     "CREATE USER mine WITH PASSWORD 'x' NAME 'x' SCHEMA sys",
     "CREATE ROLE mine",
     "DROP USER monetdb",
+    "DROP USER reader",
+    "DROP ROLE reader",
+    "DROP ROLE sysadmin",
+    'DROP ROLE "public"',
     "ALTER USER monetdb WITH ENCRYPTED PASSWORD 'x'",
     "ALTER USER SET PASSWORD 'x' USING OLD PASSWORD 'guessed'",
     "ALTER USER reader SET SCHEMA sys",
@@ -461,6 +465,17 @@ def test_a_session_without_a_time_limit_gets_one(tmp_path: Path) -> None:
             connection.close()
     finally:
         database.end()
+
+
+@pytest.mark.monetdb
+def test_the_password_that_all_readers_share_stays(unharmed: Database) -> None:
+    import pymonetdb
+
+    password = unharmed.folder.passwords()[READER]
+    for text in ("'x'", f"'{password}'"):
+        with pytest.raises(pymonetdb.Error):
+            directly(unharmed, f"ALTER USER SET PASSWORD {text} USING OLD PASSWORD '{password}'")
+    assert directly(unharmed, "SELECT 1") == [(1,)]
 
 
 @pytest.mark.monetdb

@@ -318,6 +318,19 @@ def test_a_known_dataflow_is_checked_at_the_call() -> None:
     Data("training_output", 1, [], {"accuracy": 1})
 
 
+def test_a_consumer_that_repeats_a_part_of_a_set_leaves_the_producers_attributes(tmp_path: Path) -> None:
+    made = {"tag": "x", "attributes": [{"name": "a", "type": "NUMERIC"}, {"name": "b", "type": "TEXT"}]}
+    used = {"tag": "x", "attributes": [{"name": "a", "type": "TEXT"}], "dependency": "make"}
+    steps = [{"tag": "use", "sets": [used]}, {"tag": "make", "sets": [made]}]
+    for order in (steps, steps[::-1]):
+        path = tmp_path / "dataflow.json"
+        path.write_text(json.dumps({"dataflows": [{"tag": "f", "transformations": order}]}))
+        provlight.configure(transport="memory", dataflow=str(path))
+        Data("x", "f", [], {"a": 1, "b": "text"})
+        with pytest.raises(ValueError, match="'high' is not a number"):
+            Data("x", "f", [], {"a": "high", "b": "text"})
+
+
 @pytest.mark.usefixtures("known")
 @pytest.mark.parametrize("repeat", ["first", "again"])
 @pytest.mark.parametrize("wrong", ["high", "1_000", b"1", MOMENT, Path("/x"), provlight.File("/x")])

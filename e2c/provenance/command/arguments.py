@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from e2c.provenance.folder import DataFolder
+from e2c.provenance.serving.sessions import LONGEST_S
 
 Commands = Any
 """What ``add_subparsers`` gives; argparse has no public name for it."""
@@ -31,6 +32,17 @@ def port(text: str) -> int:
     number = int(text)
     if not 0 <= number <= 65535:
         raise argparse.ArgumentTypeError("a port is a number from 0 to 65535")
+    return number
+
+
+def seconds(text: str) -> float:
+    """A time in seconds, up to a day."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number <= LONGEST_S:  # what is no number (NaN) neither
+        raise argparse.ArgumentTypeError(f"{text} is no number of seconds above 0 and up to {LONGEST_S}, a day")
     return number
 
 

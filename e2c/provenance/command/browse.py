@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from e2c.provenance.command.arguments import Commands, add, folder, positive
-from e2c.provenance.command.cells import cell, printable
+from e2c.provenance.command.cells import cell, printable, table
+from e2c.provenance.command.query import limit
 from e2c.provenance.command.render import json_value
 from e2c.provenance.queries.durations import shown
 
@@ -37,7 +38,7 @@ def register(commands: Commands) -> None:
     listing = add(commands, "list", _list, "list tasks, dataflows, workflows, runs, sets or clients")
     listing.add_argument("what", nargs="?", choices=LISTED, default="tasks", help="what to list (default: tasks)")
     _filters(listing)
-    listing.add_argument("--limit", type=int, default=100, metavar="N", help="most rows, 0 for all (default: 100)")
+    listing.add_argument("--limit", type=limit, default=100, metavar="N", help="most rows, 0 for all (default: 100)")
     listing.add_argument("--sort", choices=_SORTS, default="id", help="order of tasks (default: id, the newest first)")
     _output(listing, "table", "json")
 
@@ -157,10 +158,7 @@ def _cell(value: Any) -> str:
 
 def _rows(names: Sequence[str], rows: Sequence[Any]) -> Iterator[str]:
     """A table; ``rows`` are dictionaries."""
-    cells = [[_cell(row.get(name)) for name in names] for row in rows]
-    widths = [max(map(len, column)) for column in zip(names, *cells, strict=True)]
-    for line in [list(names), ["-" * width for width in widths], *cells]:
-        yield "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip()
+    return table(names, [[_cell(row.get(name)) for name in names] for row in rows])
 
 
 def _given(options: argparse.Namespace, *names: str) -> dict[str, Any]:
@@ -261,7 +259,7 @@ def _sheet(task: dict[str, Any]) -> Iterator[str]:
         for tag, elements in task[kind].items():
             yield f"\n{kind[:-1]} {_cell(tag)}"
             if len(elements) == 1:
-                yield from (f"  {name:20} {_cell(value)}" for name, value in elements[0].items())
+                yield from (f"  {_cell(name):20} {_cell(value)}" for name, value in elements[0].items())
             else:
                 names = list(dict.fromkeys(name for element in elements for name in element))
                 yield from (f"  {line}" for line in _rows(names, elements))

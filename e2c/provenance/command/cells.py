@@ -1,9 +1,10 @@
-"""Values as people read them on a terminal."""
+"""Values and tables as people read them on a terminal."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from e2c.provenance.command import render
@@ -34,3 +35,18 @@ def width(text: str) -> int:
     return sum(
         0 if unicodedata.combining(one) else 2 if unicodedata.east_asian_width(one) in "WF" else 1 for one in text
     )
+
+
+def table(names: Sequence[str], rows: Sequence[Sequence[str]], rights: Sequence[bool] = ()) -> Iterator[str]:
+    """The lines of a table.
+
+    Args:
+        rows: printable texts.
+        rights: whether each column stands to the right; without it, all stand to the left.
+    """
+    names = [printable(name) for name in names]
+    widths = [max(map(width, column)) for column in zip(names, *rows, strict=True)]
+    for line in [names, ["-" * wide for wide in widths], *rows]:
+        spaces = [" " * (wide - width(text)) for text, wide in zip(line, widths, strict=True)]
+        placed = zip(line, spaces, rights or [False] * len(line), strict=True)
+        yield "  ".join(space + text if right else text + space for text, space, right in placed).rstrip()

@@ -11,7 +11,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from e2c.provenance.command.arguments import Commands, add, folder
+from e2c.provenance.command.arguments import Commands, add, folder, seconds
 
 END = "\0"
 """Follows a statement on standard input that stays open: when it is closed then, the statement is stopped."""
@@ -41,7 +41,7 @@ def register(commands: Commands) -> None:
         metavar="N",
         help="most rows, 0 for all (default: 1000 for a table on a terminal, else all)",
     )
-    query.add_argument("--timeout", type=float, default=300.0, metavar="S", help="limit in seconds (default: 300)")
+    query.add_argument("--timeout", type=seconds, default=300.0, metavar="S", help="limit in seconds (default: 300)")
 
 
 def _query(options: argparse.Namespace) -> int:

@@ -7,12 +7,13 @@ import json
 import os
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from e2c.errors import ProvenanceError
-from e2c.provenance.command import render
-from e2c.provenance.command.arguments import Commands, add, folder, port, positive
+from e2c.provenance.command.arguments import Commands, add, folder, port, positive, seconds
+from e2c.provenance.command.cells import cell, printable, table
 
 DATAFLOW_LIMIT_S = 30.0
 
@@ -102,11 +103,11 @@ def register(commands: Commands) -> None:
         "--format", choices=("table", "json", "prometheus"), default="table", help="how it is printed (default: table)"
     )
     status.add_argument(
-        "--watch", type=float, metavar="S", help="print it again every S seconds until Ctrl-C; only for tables"
+        "--watch", type=seconds, metavar="S", help="print it again every S seconds until Ctrl-C; only for tables"
     )
 
     drain = add(commands, "drain", _drain, "wait until everything received so far is stored")
-    drain.add_argument("--timeout", type=float, default=60.0, metavar="S", help="limit in seconds (default: 60)")
+    drain.add_argument("--timeout", type=seconds, default=60.0, metavar="S", help="limit in seconds (default: 60)")
 
     add(commands, "stop", _stop, "stop the service and wait for its end")
 
@@ -208,8 +209,8 @@ def _status(options: argparse.Namespace) -> int:
 def _watch(options: argparse.Namespace) -> int:
     from e2c.provenance.reporting.status import report
 
-    if options.format != "table" or options.watch <= 0:
-        raise ProvenanceError("--watch takes a number of seconds, and shows tables only")
+    if options.format != "table":
+        raise ProvenanceError("--watch shows tables only", hint="Leave out `--format`")
     while True:
         found = report(folder(options))
         print(f"\n{time.strftime('%H:%M:%S')} " if not sys.stdout.isatty() else "\033[2J\033[H", end="")
@@ -224,7 +225,7 @@ def _print_status(found: dict[str, Any]) -> None:
         (child["name"], child["state"], child["pid"], child["restarts"], found["health"].get(child["name"]))
         for child in found["children"]
     ]
-    render.table(("part", "state", "pid", "restarts", "answers"), (False, False, True, True, False), rows)
+    _print_table(("part", "state", "pid", "restarts", "answers"), (False, False, True, True, False), rows)
     for child in found["children"]:
         if child["last_end"] and child["state"] != "ready" and found["running"]:
             print(f"\nthe {child['name']} ended {child['failures']} times in a row, at last with {child['last_end']}")
@@ -235,11 +236,16 @@ def _print_status(found: dict[str, Any]) -> None:
         counts = ("received", "stored", "rejected", "lost", "lag_s", "last_seq")
         names = ("user", "client", "host", *counts, "last_seen")
         rights = tuple(name in counts for name in names)
-        render.table(names, rights, [tuple(client[name] for name in names) for client in found["clients"]])
+        _print_table(names, rights, [tuple(client[name] for name in names) for client in found["clients"]])
     if found["undeclared"]:
         print("\nnot declared, stored with inferred types:")
         columns = ("dataflow", "transformation", "data_set", "table_name")
-        render.table(columns, (False,) * 4, [tuple(item[name] for name in columns) for item in found["undeclared"]])
+        _print_table(columns, (False,) * 4, [tuple(item[name] for name in columns) for item in found["undeclared"]])
+
+
+def _print_table(names: Sequence[str], rights: Sequence[bool], rows: Sequence[Sequence[Any]]) -> None:
+    for line in table(names, [[printable(cell(value)) for value in row] for row in rows], rights):
+        print(line)
 
 
 def _drain(options: argparse.Namespace) -> int:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import argparse
 
-from e2c.provenance.command.arguments import Commands, add, folder
+from e2c.provenance.command.arguments import Commands, add, folder, seconds
 
 
 def register(commands: Commands) -> None:
     """Add the subcommand."""
     shell = add(commands, "shell", _shell, "ask in SQL, one statement after the other; only reading is possible")
-    shell.add_argument("--timeout", type=float, default=300.0, metavar="S", help="limit of a statement (default: 300)")
+    shell.add_argument(
+        "--timeout", type=seconds, default=300.0, metavar="S", help="limit of a statement (default: 300)"
+    )
 
 
 def _shell(options: argparse.Namespace) -> int:

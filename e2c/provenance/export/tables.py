@@ -51,13 +51,11 @@ def exported_tables(found: Snapshot, selection: Selection, progress: Progress) -
     The file of a set is named like its view, or like its table where the short view belongs to another dataflow. It
     has the view's columns, and after them those that are no longer declared.
     """
-    everything = found.tables()
-    by_name = {table.name: table for table in everything if table.schema == SCHEMA}
+    by_name = {table.name: table for table in found.tables() if table.schema == SCHEMA}
     sets = {
         table: (number, tag, view)
         for number, tag, table, view in found.rows('SELECT id, tag, table_name, view_name FROM "public".data_set')
     }
-    views = {name for table in everything if table.query is not None for name in [table.name]}
     chosen: list[tuple[str, Table]] = []
     for name, table in by_name.items():
         if table.query is None:
@@ -78,7 +76,7 @@ def exported_tables(found: Snapshot, selection: Selection, progress: Progress) -
         count = found.rows(f"SELECT count(*) FROM {table.target}{where}")[0][0]
         tag = sets[table.name][1] if table.name in sets else None
         select = table.select + where
-        out.append(ExportedTable(table.name, file, tag, table.name in views, table.columns, select, count))
+        out.append(ExportedTable(table.name, file, tag, table.query is not None, table.columns, select, count))
     progress.start(sum(table.rows for table in out), "rows")
     return out
 

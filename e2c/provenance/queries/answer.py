@@ -19,6 +19,7 @@ from e2c.provenance.names import free
 from e2c.provenance.queries import statement
 from e2c.provenance.queries.fields import INTO, NUMERIC, Block, Column, blocks, line
 from e2c.provenance.queries.hints import suggestion
+from e2c.provenance.serving.sessions import LONGEST_S
 from e2c.provenance.serving.visit import running
 
 DEFAULT_LIMIT_S = 300.0
@@ -146,6 +147,8 @@ class Session:
         """As :func:`ask`."""
         import pymonetdb
 
+        if not 0 < limit_s <= LONGEST_S:
+            raise QueryError(f"a statement may take up to {LONGEST_S} seconds, not {limit_s:g}")
         if parameters is not None:
             sql = statement.bind(sql, parameters)
         text, word = statement.single(sql)

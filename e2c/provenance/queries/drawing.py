@@ -101,7 +101,7 @@ def dot(lineage: Lineage) -> str:
 
 
 def _dot_text(text: str) -> str:
-    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ")
+    return _FORBIDDEN.sub("\ufffd", text.replace("\n", " ")).replace("\\", "\\\\").replace('"', '\\"')
 
 
 def svg(lineage: Lineage) -> str:

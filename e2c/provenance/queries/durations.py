@@ -1,8 +1,28 @@
-"""Durations as people read them."""
+"""Durations, and how people read them."""
 
 from __future__ import annotations
 
 import datetime
+from typing import Any
+
+
+def between(started: datetime.datetime | None, ended: datetime.datetime | None) -> datetime.timedelta | None:
+    """How long it took, to the microsecond, as the difference of MonetDB is not; None where an end is missing."""
+    return ended - started if started is not None and ended is not None else None
+
+
+def timed(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows that have a beginning and an end with the ``duration`` after them; others as they are."""
+    return [_timed(row) if "ended" in row else row for row in rows]
+
+
+def _timed(row: dict[str, Any]) -> dict[str, Any]:
+    fields: dict[str, Any] = {}
+    for name, value in row.items():
+        fields[name] = value
+        if name == "ended":
+            fields["duration"] = between(row["started"], value)
+    return fields
 
 
 def shown(duration: datetime.timedelta) -> str:

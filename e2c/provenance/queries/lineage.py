@@ -12,9 +12,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from e2c.provenance.names import qualified, quoted
+from e2c.provenance.queries.durations import between
 from e2c.provenance.queries.tasks import summary
 
 if TYPE_CHECKING:
@@ -212,11 +213,7 @@ def _tasks(provenance: Provenance, numbers: list[int]) -> list[Row]:
                         "run": run,
                         "started": started,
                         "ended": ended,
-                        "duration": _duration(started, ended),
+                        "duration": between(started, ended),
                     }
                 )
     return rows
-
-
-def _duration(started: Any, ended: Any) -> Any:
-    return ended - started if started is not None and ended is not None else None

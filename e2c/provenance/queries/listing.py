@@ -5,6 +5,8 @@ from __future__ import annotations
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
+from e2c.provenance.queries.durations import timed
+
 if TYPE_CHECKING:
     from e2c.provenance.queries.provenance import Provenance, Row
 
@@ -20,7 +22,7 @@ _STATEMENTS = {
     ),
     "workflows": (
         "SELECT w.id, w.tag, f.tag AS dataflow, w.status, c.client, c.run, w.started, w.ended, "
-        "w.ended - w.started AS duration, coalesce(k.tasks, 0) AS tasks, w.error_msg AS error "
+        "coalesce(k.tasks, 0) AS tasks, w.error_msg AS error "
         'FROM "public".workflow AS w '
         'LEFT JOIN "public".dataflow_version AS v ON v.version = w.df_version '
         'LEFT JOIN "public".dataflow AS f ON f.id = v.df_id '
@@ -31,8 +33,8 @@ _STATEMENTS = {
     ),
     "runs": (
         "SELECT run, count(*) AS tasks, sum(CASE WHEN status = 'FAILED' THEN 1 ELSE 0 END) AS failed, "
-        "count(DISTINCT client_id) AS clients, min(started) AS started, max(ended) AS ended, "
-        'max(ended) - min(started) AS duration FROM "public".task GROUP BY run ORDER BY max(id) DESC'
+        "count(DISTINCT client_id) AS clients, min(started) AS started, max(ended) AS ended "
+        'FROM "public".task GROUP BY run ORDER BY max(id) DESC'
     ),
     "clients": (
         'SELECT id, user_name AS "user", client, host, run, received, stored, rejected, lost, first_seen, last_seen '
@@ -48,7 +50,7 @@ _STATEMENTS = {
 
 def listed(provenance: Provenance, what: str) -> list[Row]:
     """The rows of a list: ``dataflows``, ``workflows``, ``runs``, ``sets`` or ``clients``."""
-    return provenance.dicts(_STATEMENTS[what])
+    return timed(provenance.dicts(_STATEMENTS[what]))
 
 
 def unknown_run(provenance: Provenance, name: str) -> str | None:

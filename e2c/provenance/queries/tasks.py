@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from e2c.errors import QueryError
 from e2c.provenance.names import qualified, quoted
+from e2c.provenance.queries.durations import timed
 from e2c.provenance.queries.listing import unknown_run
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ MOST_CANDIDATES = 10
 
 _TASK = (
     "t.id, t.key, d.tag AS transformation, f.tag AS dataflow, t.workflow, t.status, t.computing_resource AS host, "
-    "c.client, t.run, t.started, t.ended, t.ended - t.started AS duration"
+    "c.client, t.run, t.started, t.ended"
 )
 _FROM = (
     'FROM "public".task AS t '
@@ -90,7 +91,7 @@ def listed(provenance: Provenance, filters: Filters) -> list[Row]:
     if order is None:
         raise QueryError(f"tasks cannot be sorted by {filters.sort!r}", why=f"known are {', '.join(SORTS)}")
     limit = f"LIMIT {int(filters.limit)}" if filters.limit else ""
-    return provenance.dicts(f"SELECT {_TASK} {_FROM} {where} ORDER BY {order} {limit}", parameters)
+    return timed(provenance.dicts(f"SELECT {_TASK} {_FROM} {where} ORDER BY {order} {limit}", parameters))
 
 
 def counted(provenance: Provenance, filters: Filters) -> list[Row]:
@@ -159,7 +160,7 @@ def find(
 
 def summary(provenance: Provenance, number: int) -> Row:
     """The row of a task with its names."""
-    return provenance.dicts(f"SELECT {_TASK} {_FROM} WHERE t.id = {number}")[0]
+    return timed(provenance.dicts(f"SELECT {_TASK} {_FROM} WHERE t.id = {number}"))[0]
 
 
 def whole(provenance: Provenance, number: int) -> Row:

@@ -10,7 +10,7 @@ import ctypes
 from pathlib import Path
 
 from e2c.errors import ProvenanceError
-from e2c.provenance.serving import forbidden, libmonetdb, parser, sessions
+from e2c.provenance.serving import accounts, forbidden, libmonetdb, parser, sessions
 from e2c.provenance.serving.log import Log
 
 
@@ -79,14 +79,21 @@ class Engine:
         self.execute(f"SELECT sys.mapi_listen({int(port)})")
 
     def harden(self) -> bool:
-        """Close what lets a user end the server by a statement. To be done before it listens.
+        """Close what lets a user end the server, or lock others out, by a statement. To be done before it listens.
 
         Returns:
-            Whether all was possible; see :mod:`forbidden` and :mod:`parser`.
+            Whether all was possible; see :mod:`accounts`, :mod:`forbidden` and :mod:`parser`.
         """
         if not libmonetdb.is_expected(self._sql):
             return False
-        return all([forbidden.forbid(self._sql), parser.terminate(self._sql, self._bat), parser.unroll(self._sql)])
+        return all(
+            [
+                accounts.keep(self._sql),
+                forbidden.forbid(self._sql),
+                parser.terminate(self._sql, self._bat),
+                parser.unroll(self._sql),
+            ]
+        )
 
     def log(self) -> Log:
         """The log of the database."""

@@ -14,11 +14,7 @@ import ctypes
 import mmap
 import struct
 
-_LINK_MAP = 2
-"""``RTLD_DI_LINKMAP`` of dlfcn.h."""
-
-_STRINGS, _SYMBOLS, _TABLE_SIZE, _TABLE = 5, 6, 2, 23
-"""Entries of the dynamic section, in elf.h: ``DT_STRTAB``, ``DT_SYMTAB``, ``DT_PLTRELSZ``, ``DT_JMPREL``."""
+from e2c.provenance.serving.linkage import slot
 
 _CALL = b"\xe8"
 _BEGINNING = 0x80
@@ -26,27 +22,6 @@ _BEGINNING = 0x80
 
 _kept: list[mmap.mmap] = []
 """Code that the server calls as long as this process lives."""
-
-
-class _LinkMap(ctypes.Structure):
-    _fields_ = [("base", ctypes.c_uint64), ("name", ctypes.c_char_p), ("dynamic", ctypes.c_uint64)]
-
-
-class _Entry(ctypes.Structure):
-    """``Elf64_Dyn``."""
-
-    _fields_ = [("tag", ctypes.c_int64), ("value", ctypes.c_uint64)]
-
-
-class _Relocation(ctypes.Structure):
-    """``Elf64_Rela``."""
-
-    _fields_ = [
-        ("offset", ctypes.c_uint64),
-        ("kind", ctypes.c_uint32),
-        ("symbol", ctypes.c_uint32),
-        ("_", ctypes.c_int64),
-    ]
 
 
 def terminate(parser: ctypes.CDLL, kernel: ctypes.CDLL) -> bool:
@@ -59,9 +34,9 @@ def terminate(parser: ctypes.CDLL, kernel: ctypes.CDLL) -> bool:
     Returns:
         Whether it was done; not where a process may not have code of its own.
     """
-    slot = _slot(parser, b"GDKstrFromStr")
+    place = slot(parser, b"GDKstrFromStr")
     converting = ctypes.cast(kernel.GDKstrFromStr, ctypes.c_void_p).value
-    if slot is None or converting is None:
+    if place is None or converting is None:
         return False
     # ssize_t f(char *target, ...) { ssize_t n = GDKstrFromStr(target, ...); if (n < 0) *target = 0; return n; }
     code = b"".join(
@@ -82,7 +57,7 @@ def terminate(parser: ctypes.CDLL, kernel: ctypes.CDLL) -> bool:
         return False
     page.write(code)
     _kept.append(page)
-    ctypes.c_void_p.from_address(slot).value = ctypes.addressof(ctypes.c_char.from_buffer(page))
+    ctypes.c_void_p.from_address(place).value = ctypes.addressof(ctypes.c_char.from_buffer(page))
     return True
 
 
@@ -114,23 +89,3 @@ def unroll(parser: ctypes.CDLL) -> bool:
         return False
     ctypes.c_int32.from_address(scanner + itself[0] + 1).value = word - (scanner + itself[0] + 5)
     return bool(system.mprotect(first, 2 * mmap.PAGESIZE, readable) == 0)
-
-
-def _slot(library: ctypes.CDLL, name: bytes) -> int | None:
-    """Where a library keeps the address of a foreign function, unless that memory cannot be written."""
-    found = ctypes.POINTER(_LinkMap)()
-    linker = ctypes.CDLL(None)
-    linker.dlinfo.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p]
-    if linker.dlinfo(library._handle, _LINK_MAP, ctypes.byref(found)) != 0:
-        return None
-    base, place = found.contents.base, found.contents.dynamic
-    entries: dict[int, int] = {}
-    while (entry := _Entry.from_address(place)).tag:
-        entries[entry.tag] = entry.value
-        place += ctypes.sizeof(_Entry)
-    for number in range(entries[_TABLE_SIZE] // ctypes.sizeof(_Relocation)):
-        one = _Relocation.from_address(entries[_TABLE] + number * ctypes.sizeof(_Relocation))
-        text = ctypes.c_uint32.from_address(entries[_SYMBOLS] + 24 * one.symbol).value
-        if ctypes.string_at(entries[_STRINGS] + text) == name:
-            return int(base + one.offset)
-    return None

@@ -13,6 +13,7 @@ DEFAULT_S = 300
 """Time of a statement whose session has set none."""
 
 LONGEST_S = 86_400
+"""Longest time that a statement may take: a day."""
 
 _ADMINISTRATOR = 0
 _RUNNING = 2
