@@ -72,6 +72,9 @@ def leave(experiment: Experiment) -> None:
     names = ", ".join(sorted({f"{task.host} ({task.task})" for task in _open(experiment)}))
     text = f"goes on: {names or 'what was begun'}; wait for it and save with: e2clab finalize {experiment.scenario}"
     experiment.observe(Event("warning", "launch", text))
+    if names and experiment.state.begun in STAGES:
+        rest = f"other tasks that {experiment.state.begun} was at go on too, and nobody waits for them"
+        experiment.observe(Event("warning", "launch", rest))
 
 
 def _open(experiment: Experiment) -> list[BackgroundTask]:

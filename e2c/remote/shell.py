@@ -143,7 +143,11 @@ def run_each(
             host.key: pool.submit(run, host, command, stdin=inputs[host], timeout_s=timeout_s)
             for host, command in commands.items()
         }
-        return {key: future.result() for key, future in futures.items()}
+        try:
+            return {key: future.result() for key, future in futures.items()}
+        except BaseException:  # what has not begun must not begin after an interrupt
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def require(results: Mapping[str, Result], doing: str, *, hint: str | None = None) -> None:

@@ -454,6 +454,14 @@ def test_a_server_in_front_that_fails(desk: Desk) -> None:
     assert "<html>" not in str(caught.value)
 
 
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_page_in_place_of_an_answer(desk: Desk, method: str) -> None:
+    desk.api.faults.answer(method, "", 200, b"<html>Please log in</html>", content_type="text/html")
+
+    with pytest.raises(TestbedError, match="something else answers in place of the API of FIT IoT-LAB"):
+        desk.acquire(desk.claim(), planned("sensor", archi=M3))
+
+
 def test_an_api_that_is_down_while_the_experiment_starts_is_asked_again(desk: Desk) -> None:
     desk.api.launching_s = 2
     desk.api.faults.answer("GET", r"^/experiments/\d+$", 502, b"Bad Gateway", content_type="text/plain", times=4)

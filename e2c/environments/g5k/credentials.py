@@ -151,6 +151,14 @@ def private_key(settings: Mapping[str, Any], scenario: str | None) -> Path | Non
     return next((key for key in usual if key.is_file()), None)
 
 
+def found_key(settings: Mapping[str, Any]) -> Path | None:
+    """The same, as far as it is known without the scenario's folder, beside which a key may lie."""
+    try:
+        return private_key(settings, None)
+    except TestbedError:
+        return None
+
+
 def jump(username: str | None) -> str | None:
     """``user@host`` of the machine through which nodes are reached; ``None`` from inside Grid'5000."""
     return None if inside() else f"{username}@{ACCESS}"

@@ -16,6 +16,7 @@ from e2c.errors import TestbedError
 from e2c.model.host import Host
 from e2c.model.plan import PlannedHost
 from e2c.model.reservation import Reservation
+from e2c.remote.keys import require_unlocked
 
 NAME = "g5k"
 QUICK_S = 60
@@ -32,9 +33,13 @@ class Grid5000Provider:
         """Refuse before anything is booked what could not work.
 
         Raises:
-            TestbedError: no credentials, they are refused, or the API does not answer.
+            TestbedError: no credentials, they are refused, the ssh key that is named has a passphrase that no agent
+                knows, or the API does not answer.
         """
         credentials.read()
+        key = credentials.found_key(settings)
+        if key is not None:
+            require_unlocked(key)
         for finding in self._ask(
             "examine", {"settings": dict(settings), "ssh": False}, limits().api_timeout * 4 + QUICK_S
         ):

@@ -56,7 +56,7 @@ class BoundedApi(Api):  # type: ignore[misc]
         """One request; see the library.
 
         Raises:
-            SilentError: no answer.
+            SilentError: no answer, or a page instead of one.
             HTTPError: refused.
         """
         attempts = 1 if method == "post" else ATTEMPTS
@@ -67,6 +67,13 @@ class BoundedApi(Api):  # type: ignore[misc]
                 if attempt == attempts or not lost(error):
                     raise
                 time.sleep(PAUSE_S * attempt)
+            except ValueError:  # no JSON
+                raise SilentError(
+                    f"something else answers in place of the API of {TESTBED}",
+                    where=urlsplit(url).hostname,
+                    why="what came is no JSON; it may be a page of a proxy that asks for a login",
+                    hint=f"Look at what a browser shows at {url}",
+                ) from None
         raise AssertionError("unreachable")
 
     @contextmanager

@@ -18,6 +18,7 @@ from e2c.model.host import Host
 from e2c.model.plan import PlannedHost
 from e2c.model.reservation import Reservation
 from e2c.remote import shell, sockets
+from e2c.remote.keys import require_unlocked
 
 MARGIN_S = 60
 """Seconds beyond the adapter's own limits before its process is stopped."""
@@ -40,10 +41,13 @@ class IotLabProvider:
         """Refuse before anything is booked what could not work.
 
         Raises:
-            TestbedError: no credentials, they are refused, the key file does not exist, or the API does not answer.
+            TestbedError: no credentials, they are refused, the key file does not exist or has a passphrase that no
+                agent knows, or the API does not answer.
         """
         credentials.user()
-        credentials.keyfile(settings)
+        key = credentials.keyfile(settings)
+        if key is not None:
+            require_unlocked(Path(key))
         for answer in self._run("examine", Watch(_quiet), self._asking(), settings=dict(settings), ssh=False):
             found = Finding.model_validate(answer)
             if found.ok is False:
