@@ -77,7 +77,7 @@ def test_machines_of_several_sites_are_booked_for_the_same_time(user: User) -> N
     }
     jobs = user.api.living()
     assert sorted(job.site for job in jobs) == ["lyon", "nancy"]
-    assert len({job.starts for job in jobs}) == 1
+    assert max(job.starts for job in jobs) - min(job.starts for job in jobs) < 30  # each is submitted to run now
     assert {job.site: len(job.firewall) for job in jobs} == {"nancy": 1, "lyon": 1}
     assert len(user.release(claim)) == 2
     assert user.api.living() == []

@@ -43,7 +43,7 @@ def test_plugins_end_their_services_and_hold_up_no_release(
     possible: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    monkeypatch.setattr(serving, "STOP_S", 3)
+    monkeypatch.setattr(serving, "STOP_S", 12)
     machines = Machines(tmp_path, 3)
     scenario = tmp_path / "scenario"
     (scenario / "services").mkdir(parents=True)
@@ -78,7 +78,7 @@ def test_plugins_end_their_services_and_hold_up_no_release(
         assert there() == ["", "here", "here"]
         raised, hung = sorted((text for text in warnings() if "released all the same" in text), reverse=True)
         same = ". Its hosts are released all the same"
-        assert hung == f"service edge.hangs.2 was not ended by its plugin: no answer within 3 s{same}"
+        assert hung == f"service edge.hangs.2 was not ended by its plugin: no answer within 12 s{same}"
         place = f"{scenario}/services/own.py:20"
         assert raised == f"service edge.raises.3 was not ended by its plugin: {place}: RuntimeError: out of order{same}"
         assert [machines.mark(host) for host in machines.there] == [None] * 3

@@ -114,7 +114,7 @@ FAULTS = {
     "reservation not valid": Fault(
         all_busy,
         ("Reservation not valid", "could run at", "leave reservation out"),
-        keys=f', reservation: "{write_date(time.time() + 40000)}"',
+        keys=', reservation: "LATER"',
     ),
     "more than there is": Fault(
         lambda lab: setattr(lab.grid5000.park.nodes[FIRST], "hard", "dead"), ("There are not enough resources",)
@@ -163,7 +163,12 @@ FAULTS = {
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_fault_is_told_and_nothing_stays_booked(lab: StandIns, tmp_path: Path, name: str) -> None:
     fault = FAULTS[name]
-    folder = scenario(tmp_path, keys=fault.keys, both=fault.both, private=fault.private)
+    folder = scenario(
+        tmp_path,
+        keys=fault.keys.replace("LATER", write_date(time.time() + 4000)),
+        both=fault.both,
+        private=fault.private,
+    )
     fault.arrange(lab)
     done = lab.run("deploy", folder, folder / "artifacts", **LIMITS)
     assert done.returncode == (1 if fault.said else 0), done.stderr

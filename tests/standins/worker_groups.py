@@ -13,7 +13,7 @@ _COSTLY = {"testbed", "layers", "shaped"}
 _SPREAD = {"test_standins_faults.py"}
 """Files whose tests wait for so long that, one after the other, they would end last."""
 _FIRST = ("netns", "monetdb", "broker")
-"""Marks of tests that wait for others; those that only compute fill the processors beside them, until the end."""
+"""Marks of tests that wait for others; files that only compute fill the processors beside them, until the end."""
 
 
 @pytest.hookimpl(tryfirst=True)  # xdist reads the groups in this hook too
@@ -26,7 +26,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if name and item.get_closest_marker("xdist_group") is None:
             item.add_marker(pytest.mark.xdist_group(name))
         _name_group(item)
-    items.sort(key=lambda item: not any(item.get_closest_marker(name) for name in _FIRST))
+    waiting = {item.path for item in items if any(item.get_closest_marker(name) for name in _FIRST)}
+    items.sort(key=lambda item: item.path not in waiting)  # the order within a file stays
 
 
 def _name_group(item: pytest.Item) -> None:
