@@ -54,7 +54,9 @@ def test_the_published_tutorial_runs_whole(shaped: StandIns, scenario: Path) -> 
 
     (job,) = shaped.grid5000.living()
     (experiment,) = shaped.iotlab.living()
-    assert (job.walltime, job.deploys, len(job.nodes)) == (59 * 60, True, 2)
+    # less what has passed since the common slot began, which the other testbed's hosts share
+    assert 58 * 60 < job.walltime <= 59 * 60
+    assert (job.deploys, len(job.nodes)) == (True, 2)
     assert experiment.nodes == ["a8-1.grenoble.iot-lab.info"]
     (deployment,) = shaped.grid5000.deployments.values()
     assert (deployment.environment, sorted(deployment.nodes)) == ("debian11-x64-big", sorted(job.nodes))
