@@ -56,7 +56,7 @@ def expect(there: LinkValues | None, back: LinkValues | None) -> Expectation:
     return Expectation(
         down=any(way.down for way in ways),
         delay_ms=sum(way.delay_ms or 0 for way in ways),
-        quartiles_ms=_quartiles(_delays(there), _delays(back)) if varying else (),
+        quartiles_ms=_quartiles(there, back) if varying else (),
         loss=(_unanswered(there, back, _SURELY_LOST), _unanswered(there, back, 1)),
         repeated=(_repeated(there, back, 1), _repeated(there, back, _SURELY_LOST)),
     )
@@ -85,9 +85,35 @@ def _deviation(distribution: str, share: float) -> float:
 
 
 @functools.cache
-def _quartiles(there: Sequence[float], back: Sequence[float]) -> tuple[float, ...]:
-    both = sorted(one + other for one in there for other in back)
-    return tuple(both[min(len(both) - 1, int(share * len(both)))] for share in QUARTILES)
+def _quartiles(there: LinkValues | None, back: LinkValues | None) -> tuple[float, ...]:
+    """Of the soonest answer to a probe: each copy of it that arrives is answered, and each answer may be doubled."""
+    none, one, two = _copies(back, 1)
+    ways = _delays(back)
+    shares = (_sooner((point + 0.5) / len(ways), one, two) for point in range(len(ways)))
+    answers = [_at(ways, share) for share in shares]
+    both = sorted(go + come for go in _delays(there) for come in answers)
+    _, one, two = _copies(there, 1)
+    answered = 1 - none
+    single, double = one * answered + two * 2 * answered * none, two * answered**2
+    return tuple(_at(both, _sooner(share, single, double)) for share in QUARTILES)
+
+
+def _at(values: Sequence[float], share: float) -> float:
+    return values[min(len(values) - 1, int(share * len(values)))]
+
+
+def _sooner(share: float, single: float, double: float) -> float:
+    """Up to which share of a distribution a share of its draws lies, where of two draws the smaller one counts.
+
+    With G the probability that a draw is larger, one in a mixture is so with *single* G + *double* G^2.
+
+    Args:
+        single, double: how often there is one draw, and how often there are two, up to a factor.
+    """
+    if not double:
+        return share
+    one, two = single / (single + double), double / (single + double)
+    return 1 - (math.sqrt(one * one + 4 * two * (1 - share)) - one) / (2 * two)
 
 
 def _unanswered(there: LinkValues | None, back: LinkValues | None, noticed: float) -> float:

@@ -89,3 +89,20 @@ def test_losses_and_duplicates_are_those_of_the_way(loss: float, doubled: float,
 
 def test_what_loses_nothing_is_expected_to_lose_nothing_at_all() -> None:
     assert expect(LinkValues(duplicate_percent=30), LinkValues(duplicate_percent=7.7)).loss == (0, 0)
+
+
+@pytest.mark.parametrize(("there", "back"), [(100, 0), (0, 60), (50, 50)])
+def test_of_duplicates_the_sooner_one_counts(there: float, back: float) -> None:
+    """Beside a game of chance: uniform delays, copies that are lost by themselves, an answer to each that arrives."""
+    chance = random.Random(7)
+
+    def copies(duplicate: float) -> list[float]:
+        number = 2 if chance.random() < duplicate / 100 else 1
+        return [chance.uniform(20, 80) for _ in range(number) if chance.random() > 0.1]
+
+    played = sorted(
+        min(times) for _ in range(40_000) if (times := [go + come for go in copies(there) for come in copies(back)])
+    )
+    ways = [LinkValues(delay_ms=50, jitter_ms=30, loss_percent=10, duplicate_percent=share) for share in (there, back)]
+    expected = expect(*ways).quartiles_ms
+    assert expected == pytest.approx([played[int(share * len(played))] for share in (0.25, 0.5, 0.75)], abs=0.8)
